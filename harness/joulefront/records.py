@@ -1,0 +1,210 @@
+"""The records that travel between the rooms: frozen, typed, of plain values, so that each can be stored as JSON.
+
+Units live in names, SI only. All objectives are minimised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Genome = tuple[int, ...]
+"""One index per gene of a Space, into the gene's ``widths``."""
+
+Fidelity = Literal["screen", "full"]
+"""How thoroughly a candidate was recovered and validated: ``screen`` in the search, ``full`` on the final front."""
+
+Grade = Literal["screening", "full"]
+"""How thoroughly a candidate was measured: ``screening`` in the search, ``full`` on the final front."""
+
+Provenance = Literal["measured", "estimated", "simulated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gene:
+    """One choice: the width of a group of layers whose channels are coupled, and so are cut together.
+
+    ``name`` is the qualified name of the group's first layer; ``widths`` are the legal channel counts of that layer,
+    ascending; the last one is the unpruned width.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Everything that a search may choose from: one Gene per group of coupled channels."""
+
+    genes: tuple[Gene, ...]
+
+    @property
+    def full(self) -> Genome:
+        """The genome of the unpruned network."""
+        return tuple(len(gene.widths) - 1 for gene in self.genes)
+
+    @property
+    def size(self) -> int:
+        """How many genomes there are."""
+        count = 1
+        for gene in self.genes:
+            count *= len(gene.widths)
+        return count
+
+    def uniform(self, ratio: float) -> Genome:
+        """The genome that keeps about the share ``ratio`` of every gene's channels (the nearest legal width)."""
+        return tuple(
+            min(range(len(gene.widths)), key=lambda index, gene=gene: abs(gene.widths[index] - ratio * gene.widths[-1]))  # type: ignore[misc]
+            for gene in self.genes
+        )
+
+    def widths(self, genome: Genome) -> dict[str, int]:
+        """The channel count of each gene, by its name."""
+        return {gene.name: gene.widths[index] for gene, index in zip(self.genes, genome, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What code is generated for.
+
+    ``triple`` and ``cpu`` and ``features`` are LLVM's (-mtriple, -mcpu, -mattr); ``vector_floats`` is how many float32
+    one vector register holds and ``vector_registers`` how many such registers there are; ``threads`` is how many
+    threads one inference uses.
+    """
+
+    triple: str
+    cpu: str
+    features: tuple[str, ...]
+    vector_floats: int
+    vector_registers: int
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A tensor as plain data: ``data`` holds the elements in C order, little-endian."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number and its 95 % interval, in the unit of the field that holds it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a model reached on a split: ``metric`` (higher is better, 1 is perfect) over ``examples`` examples.
+
+    ``error`` is 1 - metric with its interval.
+    """
+
+    split: Literal["validation", "test"]
+    metric: float
+    error: Estimate
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pruned, recovered and validated model.
+
+    ``key`` is made of what it was made from, ``sha256`` of its weights' bytes. ``size_b`` is the size of those bytes.
+    """
+
+    key: str
+    sha256: str
+    widths: Mapping[str, int]
+    fidelity: Fidelity
+    score: Score
+    params: int
+    macs: int
+    size_b: int
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A model compiled for one target: a shared library, named by the sha256 of its bytes."""
+
+    key: str
+    sha256: str
+    size_b: int
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the bench needs to measure one model: the library, an input to run it on and what must come out of it."""
+
+    label: str
+    library: Path
+    sha256: str
+    inputs: tuple[Array, ...]
+    expected: tuple[Array, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A candidate that is ready to be measured. ``seconds`` says how long each step of its making took, in s."""
+
+    candidate: Candidate
+    artifact: Artifact
+    job: Job
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What the device did: every latency sample, the energy or the reason why there is none, and the conditions.
+
+    ``latency_s`` estimates the median latency of one inference, in s, with the interval that the spread between the
+    repeats gives. ``repeats_s`` holds every sample, in s: one tuple a repeat, each repeat a process of its own.
+    ``energy_j`` is gross joules per inference. ``conditions`` holds what was read ``before`` and ``after``.
+    """
+
+    grade: Grade
+    provenance: Provenance
+    latency_s: Estimate
+    repeats_s: tuple[tuple[float, ...], ...]
+    energy_j: Estimate | None
+    energy_provenance: Provenance | None
+    energy_reason: str | None
+    conditions: Mapping[str, Mapping[str, float | int | str | None]]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a trial has no objectives: the error's class name and message."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One genome's journey: its objectives, or why it failed.
+
+    ``objectives`` are in SI units and minimised; ``intervals`` gives the 95 % interval of each. ``violation`` is by how
+    much, relative to the limits, it breaks them: 0 when it keeps all of them. ``test`` is only there on the final front.
+    """
+
+    number: int
+    genome: Genome
+    fidelity: Fidelity
+    candidate: Candidate | None = None
+    artifact: Artifact | None = None
+    measurement: Measurement | None = None
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    violation: float = 0.0
+    failure: Failure | None = None
+    test: Score | None = None
