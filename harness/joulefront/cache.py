@@ -1,0 +1,154 @@
+"""The host's cache: entries found by what they were made from, checked by the hash of their bytes.
+
+A *key* is a hash of inputs and decides whether work is skipped; a *sha256* is a hash of bytes and names what is shipped
+and checked. An entry is a folder of files beside an ``entry.json`` that holds their hashes. What does not match its hash
+is thrown away and made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from joulefront.errors import StoreError
+
+_log = logging.getLogger(__name__)
+_MANIFEST = "entry.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A finished entry: its ``folder``, the plain values of its ``meta`` and the ``sha256`` of each file by name."""
+
+    folder: Path
+    meta: dict[str, Any]
+    sha256: dict[str, str]
+
+    def path(self, name: str) -> Path:
+        """Where the file ``name`` lies."""
+        return self.folder / name
+
+
+class Cache:
+    """A folder of entries, kept under ``size_cap_b`` bytes by dropping what was used longest ago."""
+
+    def __init__(self, folder: Path | None = None, size_cap_b: int = 4 * 2**30) -> None:
+        self.folder = folder or default_folder()
+        self.size_cap_b = size_cap_b
+
+    def entry(self, kind: str, key: str, make: Callable[[Path], dict[str, Any]]) -> Entry:
+        """The entry under ``key``, made by ``make`` where there is none that is whole.
+
+        ``make`` writes files into the folder it is given and returns the entry's meta. Raises StoreError when the disk
+        refuses, and whatever ``make`` raises.
+        """
+        folder = self.folder / kind / key[:2] / key
+        found = self._read(folder)
+        if found is not None:
+            return found
+        with disk(f"the cache {self.folder}"):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            work = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+        try:
+            meta = make(work)
+            with disk(f"the cache {self.folder}"):
+                hashes = {path.name: file_sha256(path) for path in sorted(work.iterdir())}
+                write_durably(work / _MANIFEST, json.dumps({"meta": meta, "sha256": hashes}).encode())
+                self._install(work, folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        self._shrink(spare=folder)
+        return Entry(folder, meta, hashes)
+
+    def _read(self, folder: Path) -> Entry | None:
+        """The entry in ``folder`` if there is one and every byte of it is as it was written."""
+        manifest = folder / _MANIFEST
+        if not manifest.exists():
+            return None
+        try:
+            values = json.loads(manifest.read_bytes())
+            entry = Entry(folder, dict(values["meta"]), dict(values["sha256"]))
+            damaged = [name for name, sha256 in entry.sha256.items() if file_sha256(folder / name) != sha256]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            damaged = [_MANIFEST]
+        if damaged:
+            _log.warning("cache entry %s is damaged (%s): thrown away and made again", folder, ", ".join(damaged))
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        os.utime(manifest)  # its age is how long it has not been used
+        return entry
+
+    def _install(self, work: Path, folder: Path) -> None:
+        """Move the finished ``work`` to its place at once; where another process was quicker, keep what that one made."""
+        try:
+            work.rename(folder)
+        except OSError:
+            if not (folder / _MANIFEST).exists():
+                raise
+
+    def _shrink(self, spare: Path) -> None:
+        entries = []
+        total_b = 0
+        for manifest in self.folder.glob(f"*/*/*/{_MANIFEST}"):
+            try:
+                size_b = sum(path.stat().st_size for path in manifest.parent.iterdir())
+                entries.append((manifest.stat().st_mtime, size_b, manifest.parent))
+            except OSError:  # another process dropped it meanwhile
+                continue
+            total_b += size_b
+        for _, size_b, folder in sorted(entries):
+            if total_b <= self.size_cap_b:
+                return
+            if folder != spare:
+                shutil.rmtree(folder, ignore_errors=True)
+                total_b -= size_b
+
+
+def default_folder() -> Path:
+    """``$JOULEFRONT_CACHE``, or the user's cache folder as the platform has it."""
+    return Path(os.environ.get("JOULEFRONT_CACHE") or platformdirs.user_cache_dir("joulefront"))
+
+
+def key_of(**inputs: Any) -> str:
+    """A hash of everything that decides an outcome; the values are plain, as JSON has them."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file so that after a crash it is there whole or not at all."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def disk(what: str) -> Iterator[None]:
+    """Turns what a disk refuses (no room, no permission) into a StoreError that names ``what`` was written."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{what} cannot be written: {error.strerror or error}; make room, then run the same command again") from error

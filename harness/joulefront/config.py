@@ -1,0 +1,216 @@
+"""TOML files into typed values; every mistake in them is one message that names the file, the key and what was expected.
+
+A table with a ``kind`` names an implementation of a plug point; its other keys are that implementation's arguments and
+are checked against its signature where it is built (``plugins.py``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from joulefront.errors import ConfigError
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Objective = Literal["error", "latency_s", "energy_j", "size_b", "params", "macs"]
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+
+
+class Table(BaseModel):
+    """A TOML table with known keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Plugin(BaseModel):
+    """A TOML table that names an implementation: ``kind``, and the arguments of its constructor."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    kind: str = Field(min_length=1, description='A ready-made name, "package.module:object" or "file.py:object".')
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Everything in the table but ``kind``."""
+        return dict(self.model_extra or {})
+
+
+class SpaceConfig(Table):
+    """Which widths the search may choose from."""
+
+    multiple: int | Literal["auto"] = Field(
+        default="auto",
+        description='Widths are multiples of this; "auto" is how many float32 one vector register of the device holds.',
+    )
+    floor: Fraction = Field(default=0.125, description="The smallest share of a layer's channels that may be kept.")
+    exclude: tuple[str, ...] = Field(default=(), strict=False, description="Layers whose widths are left alone.")
+
+    @model_validator(mode="after")
+    def _positive(self) -> SpaceConfig:
+        if isinstance(self.multiple, int) and self.multiple < 1:
+            raise ValueError("multiple: expected an integer of 1 or more")
+        return self
+
+
+class RecoverConfig(Table):
+    """How a cut network gets its accuracy back, and how it is judged."""
+
+    screen_epochs: float = Field(default=1.0, ge=0, description="Epochs of fine-tuning for each candidate in the search.")
+    full_epochs: float = Field(default=10.0, ge=0, description="Epochs of fine-tuning on the final front.")
+    recalibrate_batches: int = Field(default=16, ge=0, description="Batches that BatchNorm is recalibrated on.")
+    screen_examples: int | None = Field(
+        default=None, ge=1, description="How many validation examples the search judges by; all of them when not given."
+    )
+    learning_rate: float = Field(default=0.02, gt=0, description="The peak of fine-tuning's learning rate (SGD).")
+    batch_size: int = Field(default=64, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description='Of fine-tuning on the host; "auto" takes bfloat16 where this CPU computes in it.'
+    )
+
+
+class CompileConfig(Plugin):
+    """The compiler and its settings."""
+
+    kind: str = "tvm"
+    threads: int = Field(default=1, ge=1, description="Threads that one inference uses on the device.")
+
+
+class MeasureConfig(Table):
+    """How long and how closely to measure."""
+
+    interval: float = Field(
+        default=0.02, gt=0, lt=1, description="Go on until the 95 % interval of the median latency is within ± this share."
+    )
+    repeats: int = Field(default=3, ge=2, description="At least so many processes a measurement in the search.")
+    time_s: float = Field(default=4.0, gt=0, description="At most so long a measurement in the search, in s.")
+    full_repeats: int = Field(default=5, ge=2, description="The same on the final front.")
+    full_time_s: float = Field(default=15.0, gt=0, description="The same on the final front, in s.")
+    timeout_s: float = Field(default=60.0, gt=0, description="A candidate that has not answered by then hangs, in s.")
+
+
+class SearchConfig(Plugin):
+    """The search and its budget."""
+
+    kind: str = "nsga2"
+    seed: int = Field(default=0, ge=0)
+    evaluations: int = Field(default=60, ge=1, description="How many networks to measure in the search.")
+
+
+class PrepareConfig(Table):
+    """The worker processes on this host that make candidates."""
+
+    workers: int | Literal["auto"] = Field(default="auto", description="Their number; 'auto' is one a core.")
+
+    @model_validator(mode="after")
+    def _positive(self) -> PrepareConfig:
+        if isinstance(self.workers, int) and self.workers < 1:
+            raise ValueError("workers: expected an integer of 1 or more")
+        return self
+
+
+class StudyConfig(Table):
+    """A study: the question that a search answers."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Names the folder of its results.")
+    device: str = Field(default="local", description="A registered device, or the path of a device's TOML file.")
+    objectives: tuple[Objective, ...] = Field(
+        default=("error", "latency_s", "energy_j"),
+        strict=False,
+        min_length=1,
+        description="What to minimise. energy_j is left out, with a word, where the device has no meter.",
+    )
+    task: Plugin
+    space: SpaceConfig = SpaceConfig()
+    criterion: Plugin = Plugin(kind="l2")
+    recover: RecoverConfig = RecoverConfig()
+    compile: CompileConfig = CompileConfig()
+    measure: MeasureConfig = MeasureConfig()
+    search: SearchConfig = SearchConfig()
+    prepare: PrepareConfig = PrepareConfig()
+    limits: dict[Objective, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict, description="Hard limits in SI units: a network above one is only kept while none is below."
+    )
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> StudyConfig:
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError("objectives: expected each objective once")
+        return self
+
+
+AnyTable = TypeVar("AnyTable", bound=BaseModel)
+
+
+def read(path: Path, kind: type[AnyTable]) -> AnyTable:
+    """The file at ``path`` as a ``kind``. Raises ConfigError."""
+    return parse(read_text(path), kind, source=str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of the file at ``path``. Raises ConfigError when there is none, or when it is not text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def parse(text: str, kind: type[AnyTable], *, source: str) -> AnyTable:
+    """``text`` as a ``kind``; ``source`` names it in messages. Raises ConfigError."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from error
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(kind, dict(detail)) for detail in error.errors()]
+        raise ConfigError("\n".join(f"{source}: {problem}" for problem in dict.fromkeys(problems))) from None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that ends a message: the known name that is nearest to ``name``, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if names else "none is known here"
+
+
+def _problem(kind: type[BaseModel], detail: Mapping[str, Any]) -> str:
+    """One of pydantic's findings as a sentence with the key's full path."""
+    location = [str(part) for part in detail["loc"]]
+    if detail["type"] == "extra_forbidden":
+        table = _table_at(kind, location[:-1])
+        where = f"[{'.'.join(location[:-1])}] " if location[:-1] else ""
+        return f"{where}{location[-1]}: unknown key; {nearest(location[-1], table.model_fields if table else ())}"
+    # A union's findings carry the member's name behind the key: drop what is no key of the file.
+    keys = location
+    while keys and len(keys) > 1 and _table_at(kind, keys[:-1]) is None:
+        keys = keys[:-1]
+    expected = str(detail["msg"])
+    expected = expected[:1].lower() + expected[1:]
+    expected = expected.removeprefix("value error, ").replace("input should be", "expected")
+    if detail["type"] == "missing":
+        return f"{'.'.join(location)}: missing"
+    if not keys:
+        return expected
+    return f"{'.'.join(keys)}: {expected}, not {detail['input']!r}"
+
+
+def _table_at(kind: type[BaseModel], keys: list[str]) -> type[BaseModel] | None:
+    """The model that the table under ``keys`` is read with."""
+    table = kind
+    for key in keys:
+        known = table.model_fields.get(key)
+        annotation = known.annotation if known else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return None
+        table = annotation
+    return table

@@ -1,0 +1,87 @@
+"""Which trials nothing beats, given what the measurements can tell apart; and how good a front is as a whole.
+
+All objectives are minimised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from joulefront.records import Space, Trial
+
+# The error that bounds the hypervolume lies this far above the unpruned network's, the costs this factor above its.
+_ERROR_MARGIN = 0.2
+_COST_FACTOR = 1.1
+
+
+def beats(one: Trial, other: Trial, objectives: Sequence[str]) -> bool:
+    """Whether ``one`` is at least as good in every objective and, beyond what the intervals leave open, better in one.
+
+    Two trials that are told apart by nothing but differences within their intervals do not beat one another, so that
+    noise alone never drops a network from a front. The *error* is compared by its value: both were judged on the same
+    examples, and the interval of each says how it would differ on others.
+    """
+    if any(one.objectives[name] > other.objectives[name] for name in objectives):
+        return False
+    return any(_upper(one, name) < _lower(other, name) for name in objectives)
+
+
+def front_of(trials: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
+    """The trials that keep every limit and that none of the others beats, by the first objective upwards."""
+    feasible = [trial for trial in trials if trial.failure is None and trial.violation == 0]
+    front = [one for one in feasible if not any(beats(other, one, objectives) for other in feasible)]
+    return sorted(front, key=lambda trial: (*(trial.objectives[name] for name in objectives), trial.number))
+
+
+def violation(objectives: Mapping[str, float], limits: Mapping[str, float]) -> float:
+    """By how much the limits are broken: the sum of each excess relative to its limit, 0 when all are kept."""
+    return sum(max(0.0, objectives[name] / limit - 1.0) for name, limit in limits.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Hypervolume:
+    """``value`` is the share, 0 to 1, of the box between 0 and ``reference_point`` that a front dominates."""
+
+    value: float
+    reference_point: Mapping[str, float]
+
+
+def reference_point(unpruned: Trial, objectives: Sequence[str]) -> dict[str, float]:
+    """The point that a front's hypervolume is counted up to, in SI units: a little worse than the unpruned network.
+
+    20 points of error above the unpruned network's and 1.1 times each of its costs: what lies beyond is of no use to
+    anybody, and would outweigh the rest.
+    """
+    return {
+        name: min(value + _ERROR_MARGIN, 1.0) if name == "error" else value * _COST_FACTOR
+        for name, value in ((name, unpruned.objectives[name]) for name in objectives)
+    }
+
+
+def hypervolume(trials: Sequence[Trial], point: Mapping[str, float]) -> Hypervolume:
+    """The hypervolume of ``trials`` below the reference ``point``, each objective divided by its coordinate there.
+
+    Zitzler and Thiele 1999. It is made of the estimates; their intervals do not enter.
+    """
+    from pymoo.indicators.hv import HV  # slow to import, and a front is drawn without it
+
+    values = [[trial.objectives[name] / limit for name, limit in point.items()] for trial in trials]
+    inside = np.array([row for row in values if all(value < 1.0 for value in row)])
+    value = float(HV(ref_point=np.ones(len(point)))(inside)) if len(inside) else 0.0
+    return Hypervolume(value, dict(point))
+
+
+def unpruned_of(trials: Sequence[Trial], space: Space) -> Trial | None:
+    """The unpruned network's trial, if it ran."""
+    return next((trial for trial in trials if trial.genome == space.full and trial.failure is None), None)
+
+
+def _lower(trial: Trial, name: str) -> float:
+    return trial.objectives[name] if name == "error" else trial.intervals.get(name, (trial.objectives[name],) * 2)[0]
+
+
+def _upper(trial: Trial, name: str) -> float:
+    return trial.objectives[name] if name == "error" else trial.intervals.get(name, (trial.objectives[name],) * 2)[1]

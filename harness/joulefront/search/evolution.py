@@ -1,0 +1,186 @@
+"""Evolutionary searches by pymoo, behind ask and tell.
+
+NSGA-II: Deb et al. 2002. NSGA-III: Deb and Jain 2014. SPEA2: Zitzler, Laumanns and Thiele 2001. Limits are constraints
+as Deb 2000 has them: a genome that keeps them beats one that does not, and of two that do not the lesser violation wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymoo.algorithms.moo.nsga2 import NSGA2 as PymooNSGA2
+from pymoo.algorithms.moo.nsga3 import NSGA3 as PymooNSGA3
+from pymoo.algorithms.moo.spea2 import SPEA2 as PymooSPEA2
+from pymoo.algorithms.soo.nonconvex.ga import GA
+from pymoo.core.evaluator import Evaluator
+from pymoo.core.problem import Problem
+from pymoo.core.termination import NoTermination
+from pymoo.operators.crossover.sbx import SBX
+from pymoo.operators.mutation.pm import PM
+from pymoo.operators.repair.rounding import RoundingRepair
+from pymoo.problems.static import StaticProblem
+from pymoo.util.ref_dirs import get_reference_directions
+
+from joulefront.errors import ConfigError
+from joulefront.records import Genome, Space, Trial
+from joulefront.search.start import structured
+
+# A failed candidate breaks a limit by more than any that ran.
+_FAILED = 1e9
+# So many generations in a row without one new genome: what is left of the space is out of the operators' reach.
+_BARREN = 200
+
+
+class Evolution:
+    """What pymoo's genetic algorithms share. A genome that was told once is never asked for again."""
+
+    def __init__(self, algorithm: Any, space: Space, objectives: Sequence[str], evaluations: int, seed: int) -> None:
+        self._space = space
+        self._objectives = tuple(objectives)
+        self._left = min(evaluations, space.size)
+        self._told: dict[Genome, Trial] = {}
+        self._generation: Any = None
+        upper = [len(gene.widths) - 1 for gene in space.genes]
+        self._problem = Problem(
+            n_var=len(upper), n_obj=self._outcomes(), n_ieq_constr=1, xl=np.zeros(len(upper)), xu=np.array(upper), vtype=int
+        )
+        self._algorithm = algorithm
+        self._algorithm.setup(self._problem, seed=seed, termination=NoTermination())
+
+    def ask(self) -> Sequence[Genome]:
+        """See protocols.Search."""
+        for _ in range(_BARREN):
+            if not self._left:
+                break
+            self._generation = self._algorithm.ask()
+            if self._generation is None or not len(self._generation):
+                break
+            new = [genome for genome in dict.fromkeys(self._genomes()) if genome not in self._told][: self._left]
+            if new:
+                self._left -= len(new)
+                return new
+            self._advance()
+        return ()
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """See protocols.Search."""
+        self._told.update({trial.genome: trial for trial in trials})
+        if self._left:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Hand the whole generation's outcomes to the algorithm."""
+        trials = [self._told[genome] for genome in self._genomes()]
+        outcomes = self._values(trials)
+        violations = np.array([[_FAILED if trial.failure else trial.violation] for trial in trials])
+        Evaluator().eval(StaticProblem(self._problem, F=outcomes, G=violations), self._generation)
+        self._algorithm.tell(infills=self._generation)
+
+    def _genomes(self) -> list[Genome]:
+        return [tuple(int(index) for index in row) for row in np.rint(self._generation.get("X"))]
+
+    def _outcomes(self) -> int:
+        """How many values the algorithm minimises."""
+        return len(self._objectives)
+
+    def _values(self, trials: Sequence[Trial]) -> NDArray[np.float64]:
+        """What the algorithm minimises, (trials, outcomes); a failed trial gets the worst that was ever told."""
+        told = np.array([self._row(trial) for trial in self._told.values() if not trial.failure])
+        worst = told.max(axis=0) if len(told) else np.ones(len(self._objectives))
+        return np.array([worst if trial.failure else self._row(trial) for trial in trials])
+
+    def _row(self, trial: Trial) -> list[float]:
+        return [trial.objectives[name] for name in self._objectives]
+
+
+class NSGA2(Evolution):
+    """NSGA-II: sorts by dominance, then by crowding."""
+
+    def __init__(self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12) -> None:
+        """``population`` is how many genomes make a generation."""
+        super().__init__(PymooNSGA2(**_operators(space, population, seed)), space, objectives, evaluations, seed)
+
+
+class NSGA3(Evolution):
+    """NSGA-III: keeps the front spread along reference directions; for three objectives and more."""
+
+    def __init__(self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12) -> None:
+        """``population`` is how many genomes make a generation."""
+        directions = _directions(len(objectives), population)
+        super().__init__(
+            PymooNSGA3(ref_dirs=directions, **_operators(space, population, seed)), space, objectives, evaluations, seed
+        )
+
+
+class SPEA2(Evolution):
+    """SPEA2: strength of dominance, then distance to the nearest neighbour."""
+
+    def __init__(self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12) -> None:
+        """``population`` is how many genomes make a generation."""
+        super().__init__(PymooSPEA2(**_operators(space, population, seed)), space, objectives, evaluations, seed)
+
+
+class WeightedSum(Evolution):
+    """A genetic algorithm on the weighted sum of normalised objectives: one number instead of a front.
+
+    Each objective is normalised by its range over the first generation. A weighted sum finds no point in a concave part
+    of the front, whatever the weights.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        objectives: Sequence[str],
+        evaluations: int,
+        seed: int,
+        weights: dict[str, float],
+        population: int = 12,
+    ) -> None:
+        """``weights`` gives each objective's share by name, such as {error = 0.6, latency_s = 0.4}."""
+        if set(weights) != set(objectives) or min(weights.values()) < 0 or sum(weights.values()) <= 0:
+            raise ConfigError(
+                f"[search] weights: expected one number of 0 or more for each of {', '.join(objectives)}, not {weights!r}"
+            )
+        self._weights = np.array([weights[name] for name in objectives])
+        self._range: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+        super().__init__(GA(**_operators(space, population, seed)), space, objectives, evaluations, seed)
+
+    def _outcomes(self) -> int:
+        return 1
+
+    def _values(self, trials: Sequence[Trial]) -> NDArray[np.float64]:
+        values = super()._values(trials)
+        if self._range is None:
+            span = np.ptp(values, axis=0)
+            self._range = values.min(axis=0), np.where(span > 0, span, 1.0)
+        low, span = self._range
+        total: NDArray[np.float64] = ((values - low) / span) @ (self._weights / self._weights.sum())
+        return total[:, np.newaxis]
+
+
+def _operators(space: Space, population: int, seed: int) -> dict[str, Any]:
+    """What all of them share: the start, and crossover and mutation of integers."""
+    if population < 4:
+        raise ConfigError(f"[search] population: expected 4 or more, not {population}")
+    start = structured(space, population, np.random.default_rng(seed))
+    return {
+        "pop_size": population,
+        "sampling": np.array(start, dtype=float),
+        "crossover": SBX(prob=0.9, eta=3.0, vtype=float, repair=RoundingRepair()),
+        "mutation": PM(prob=0.9, eta=3.0, vtype=float, repair=RoundingRepair()),
+        "eliminate_duplicates": True,
+    }
+
+
+def _directions(objectives: int, population: int) -> NDArray[np.float64]:
+    """Das and Dennis's reference directions, as many as fit into the population, (directions, objectives)."""
+    partitions = 1
+    while len(get_reference_directions("das-dennis", objectives, n_partitions=partitions + 1)) <= population:
+        partitions += 1
+        if objectives == 1:
+            break
+    directions: NDArray[np.float64] = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
+    return directions

@@ -1,0 +1,285 @@
+"""A study's results: the frozen study, its trials with every raw sample, and every decision that hung on time or noise.
+
+One SQLite database in the study's folder, written through at each trial, is the one place where results are written. A
+search that starts again replays itself against it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import sqlalchemy as sql
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
+from sqlalchemy import event
+from sqlalchemy.exc import DatabaseError, IntegrityError
+
+from joulefront.cache import disk, write_durably
+from joulefront.config import StudyConfig, parse, read
+from joulefront.errors import ConfigError, StoreError
+from joulefront.records import Fidelity, Genome, Trial
+
+_STUDY = "study.toml"
+_DATABASE = "study.sqlite"
+_SCHEMA_VERSION = 1
+
+_tables = sql.MetaData()
+_facts = sql.Table(
+    "facts",
+    _tables,
+    sql.Column("name", sql.String, primary_key=True),
+    sql.Column("value", sql.JSON, nullable=False),
+)
+_trials = sql.Table(
+    "trials",
+    _tables,
+    sql.Column("number", sql.Integer, primary_key=True),
+    sql.Column("fidelity", sql.String, nullable=False),
+    sql.Column("genome", sql.String, nullable=False),
+    sql.Column("record", sql.JSON, nullable=False),
+    sql.Column("created", sql.String, nullable=False),
+    sql.UniqueConstraint("fidelity", "genome"),
+)
+_samples = sql.Table(
+    "samples",
+    _tables,
+    sql.Column("trial", sql.ForeignKey("trials.number"), primary_key=True),
+    sql.Column("repeat", sql.Integer, primary_key=True),
+    # Little-endian float64, one value an inference, in the order in which they were taken.
+    sql.Column("latency_s", sql.LargeBinary, nullable=False),
+)
+_events = sql.Table(
+    "events",
+    _tables,
+    sql.Column("name", sql.String, primary_key=True),
+    sql.Column("value", sql.JSON, nullable=False),
+    sql.Column("created", sql.String, nullable=False),
+)
+
+
+class Store:
+    """The results of one study. Close it, or use it in a ``with``."""
+
+    def __init__(self, folder: Path, study: StudyConfig, *, writable: bool) -> None:
+        """Made by ``create_or_resume`` and ``open``."""
+        self.folder = folder
+        self.study = study
+        self._lock = FileLock(folder / ".lock") if writable else None
+        if self._lock:
+            self._take_lock(self._lock)
+        self._engine = sql.create_engine(f"sqlite:///{folder / _DATABASE}", poolclass=sql.pool.NullPool)
+        event.listen(self._engine, "connect", _write_through)
+        self._trial = TypeAdapter(Trial)
+        try:
+            self._check_schema(create=writable)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def create_or_resume(cls, folder: Path, text: str, source: str) -> Self:
+        """The store in ``folder`` for the study in ``text``, which messages call ``source``.
+
+        Raises ConfigError when the folder holds another study (naming what differs) or something else altogether, and
+        StoreError when another process is searching there or the disk refuses.
+        """
+        study = parse(text, StudyConfig, source=source)
+        frozen = folder / _STUDY
+        if frozen.exists():
+            changes = differences(read(frozen, StudyConfig), study)
+            if changes:
+                raise ConfigError(
+                    f"{folder} holds another study: {'; '.join(changes)}. Give {source} another name, "
+                    f"or put back what was changed to resume, or remove {folder} to start afresh"
+                )
+        elif folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
+            raise ConfigError(f"{folder} holds something that is no study: give {source} another name, or remove it")
+        else:
+            with disk(str(folder)):
+                folder.mkdir(parents=True, exist_ok=True)
+                write_durably(frozen, text.encode())
+        return cls(folder, study, writable=True)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The store in ``folder``, to read from. Raises ConfigError when there is none."""
+        if not (folder / _DATABASE).is_file() or not (folder / _STUDY).is_file():
+            raise ConfigError(f"{folder}: no study there; expected a folder that 'joulefront search' has written")
+        return cls(folder, read(folder / _STUDY, StudyConfig), writable=False)
+
+    def recall(self, genome: Genome, fidelity: Fidelity) -> Trial | None:
+        """The trial of ``genome`` at ``fidelity``, if it was recorded."""
+        found = self._load(_trials.c.genome == json.dumps(genome), _trials.c.fidelity == fidelity)
+        return found[0] if found else None
+
+    def trials(self, fidelity: Fidelity | None = None) -> list[Trial]:
+        """All trials in the order in which they were recorded, or those of one fidelity."""
+        return self._load(*([_trials.c.fidelity == fidelity] if fidelity else []))
+
+    def record(self, trial: Trial) -> Trial:
+        """Write a trial through to the disk, with its samples, and return it. Raises StoreError."""
+        repeats = trial.measurement.repeats_s if trial.measurement else ()
+        bare = replace(trial, measurement=replace(trial.measurement, repeats_s=())) if trial.measurement else trial
+        row = {
+            "number": trial.number,
+            "fidelity": trial.fidelity,
+            "genome": json.dumps(trial.genome),
+            "record": self._trial.dump_python(bare, mode="json"),
+            "created": _now(),
+        }
+        samples = [
+            {"trial": trial.number, "repeat": repeat, "latency_s": np.asarray(values, "<f8").tobytes()}
+            for repeat, values in enumerate(repeats)
+        ]
+        with self._transaction() as connection:
+            try:
+                connection.execute(_trials.insert(), row)
+            except IntegrityError as error:
+                raise StoreError(
+                    f"{self.folder}: trial {trial.number} was recorded already; the study's results were changed from outside"
+                ) from error
+            if samples:
+                connection.execute(_samples.insert(), samples)
+        return trial
+
+    def note_test(self, trial: Trial) -> Trial:
+        """Add the test split's score, which is looked at once, to a trial that was recorded before it. Raises StoreError."""
+        bare = replace(trial, measurement=replace(trial.measurement, repeats_s=())) if trial.measurement else trial
+        with self._transaction() as connection:
+            connection.execute(
+                _trials.update()
+                .where(_trials.c.number == trial.number)
+                .values(record=self._trial.dump_python(bare, mode="json"))
+            )
+        return trial
+
+    def decide(self, name: str, value: Any) -> Any:
+        """The decision recorded under ``name``; where there is none, ``value`` becomes it. Plain values only."""
+        with self._transaction() as connection:
+            row = connection.execute(sql.select(_events.c.value).where(_events.c.name == name)).first()
+            if row is not None:
+                return row.value
+            connection.execute(_events.insert(), {"name": name, "value": value, "created": _now()})
+        return json.loads(json.dumps(value))
+
+    def decided(self, name: str) -> Any | None:
+        """The decision recorded under ``name``, or None."""
+        with self._transaction() as connection:
+            row = connection.execute(sql.select(_events.c.value).where(_events.c.name == name)).first()
+        return None if row is None else row.value
+
+    def freeze(self, name: str, value: Mapping[str, Any]) -> None:
+        """Record a fact that must be the same whenever the study goes on; raises ConfigError naming what differs."""
+        value = json.loads(json.dumps(value))
+        with self._transaction() as connection:
+            row = connection.execute(sql.select(_facts.c.value).where(_facts.c.name == name)).first()
+            if row is None:
+                connection.execute(_facts.insert(), {"name": name, "value": value})
+                return
+        changes = _changes(row.value, value)
+        if changes:
+            raise ConfigError(
+                f"{self.folder} was begun with another {name}: {'; '.join(changes)}. "
+                "Measurements from both cannot stand in one study: give it another name to start afresh"
+            )
+
+    def fact(self, name: str) -> dict[str, Any]:
+        """A frozen fact, empty when there is none."""
+        with self._transaction() as connection:
+            row = connection.execute(sql.select(_facts.c.value).where(_facts.c.name == name)).first()
+        return {} if row is None else dict(row.value)
+
+    def close(self) -> None:
+        """Let go of the database and of the lock."""
+        self._engine.dispose()
+        if self._lock:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _load(self, *conditions: sql.ColumnElement[bool]) -> list[Trial]:
+        with self._transaction() as connection:
+            rows = connection.execute(sql.select(_trials).where(*conditions).order_by(_trials.c.number)).all()
+            blobs = connection.execute(
+                sql.select(_samples).where(_samples.c.trial.in_([row.number for row in rows])).order_by(_samples.c.repeat)
+            ).all()
+        samples: dict[int, list[tuple[float, ...]]] = {}
+        for blob in blobs:
+            samples.setdefault(blob.trial, []).append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
+        return [self._with_samples(self._trial.validate_python(row.record), samples.get(row.number, [])) for row in rows]
+
+    @staticmethod
+    def _with_samples(trial: Trial, repeats_s: list[tuple[float, ...]]) -> Trial:
+        if trial.measurement is None:
+            return trial
+        return replace(trial, measurement=replace(trial.measurement, repeats_s=tuple(repeats_s)))
+
+    def _take_lock(self, lock: FileLock) -> None:
+        try:
+            with disk(str(self.folder)):
+                lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreError(f"{self.folder}: another process is searching there; wait for it, or stop it") from None
+
+    def _check_schema(self, *, create: bool) -> None:
+        with self._transaction() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if version == 0 and create:
+                _tables.create_all(connection)
+                connection.exec_driver_sql(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+                return
+        if version != _SCHEMA_VERSION:
+            raise ConfigError(
+                f"{self.folder}: written by another version of Joulefront (format {version}, expected {_SCHEMA_VERSION})"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sql.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DatabaseError as error:
+            raise StoreError(
+                f"{self.folder / _DATABASE}: {error.orig}; nothing that was recorded before is lost. "
+                "Make room or mend the disk, then run the same command again"
+            ) from error
+
+
+def differences(frozen: StudyConfig, study: StudyConfig) -> list[str]:
+    """What two studies differ in, one phrase a key."""
+    return _changes(frozen.model_dump(mode="json"), study.model_dump(mode="json"))
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    changes = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            changes += _changes(old, new, f"{prefix}{key}.")
+        elif old != new:
+            changes.append(f"{prefix}{key} was {old!r}, is {new!r}")
+    return changes
+
+
+def _write_through(connection: Any, _: object) -> None:
+    """A trial that was recorded survives a power cut, and readers see a study while it grows."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
