@@ -1,0 +1,114 @@
+"""What a user hands over: a model, its input, and the data to retrain and judge it; and the check that it is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from joulefront import protocols
+from joulefront.errors import ConfigError
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A classifier and its data; override ``loss`` and ``metric`` for anything else.
+
+    ``example`` is one input tensor or a tuple of them, batch dimension first. The splits are map-style datasets of
+    ``(input, target)``; a model that is only measured needs none of them.
+    """
+
+    model: nn.Module
+    example: tuple[Tensor, ...]
+    train: Dataset[Any] | None = None
+    validation: Dataset[Any] | None = None
+    test: Dataset[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.example, Tensor):
+            object.__setattr__(self, "example", (self.example,))
+        if isinstance(self.model, nn.Module):
+            self.model.eval()
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of logits (n, classes) and class numbers (n,)."""
+        return F.cross_entropy(outputs, targets)
+
+    def metric(self, outputs: Tensor, targets: Tensor) -> float:
+        """Top-1 accuracy of logits (n, classes) and class numbers (n,)."""
+        return float((outputs.argmax(1) == targets).double().mean())
+
+
+def check(task: object, *, needs_data: bool) -> protocols.Task:
+    """``task`` if it keeps to ``protocols.Task``, its model set to eval mode.
+
+    The model is run once on the example, and with ``needs_data`` one example of each split is looked at. Raises
+    ConfigError, one sentence that says what is wrong.
+    """
+    missing = [name for name in _ATTRIBUTES if not hasattr(task, name)]
+    if missing:
+        raise ConfigError(
+            f"the task, a {type(task).__name__}, has no {', '.join(missing)}: return a joulefront.tasks.task.Task, "
+            "or an object with the attributes and methods of joulefront.protocols.Task"
+        )
+    assert isinstance(task, protocols.Task)
+    if not isinstance(task.model, nn.Module):
+        raise ConfigError(f"task.model: expected a torch.nn.Module, not {type(task.model).__name__}")
+    example = task.example
+    if not isinstance(example, tuple) or not example or not all(isinstance(part, Tensor) for part in example):
+        raise ConfigError("task.example: expected a tuple of tensors, one for each input of the model")
+    if any(part.dim() == 0 for part in example):
+        raise ConfigError("task.example: expected the batch dimension first, but a tensor has no dimension")
+    odd = {str(p.dtype) for p in task.model.parameters() if p.dtype != torch.float32}
+    if odd:
+        raise ConfigError(f"task.model: expected float32 weights, not {', '.join(sorted(odd))}: call model.float()")
+    task.model.eval()
+    try:
+        with torch.no_grad():
+            output = task.model(*example)
+    except Exception as error:  # noqa: BLE001 -- the user's model may raise anything
+        raise ConfigError(f"task.model fails on task.example: {_line(error)}") from error
+    if needs_data:
+        if not isinstance(output, Tensor):
+            raise ConfigError(f"task.model returns {type(output).__name__}: expected one tensor")
+        for name in ("train", "validation", "test"):
+            _check_split(name, getattr(task, name), example)
+    return task
+
+
+_ATTRIBUTES = ("model", "example", "train", "validation", "test", "loss", "metric")
+
+
+def _check_split(name: str, dataset: Any, example: tuple[Tensor, ...]) -> None:
+    """Raise ConfigError unless ``dataset`` holds (input, target) pairs whose inputs have the example's shape."""
+    if dataset is None:
+        raise ConfigError(f"task.{name} is missing: a search needs the splits train, validation and test")
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise ConfigError(f"task.{name}: expected a map-style dataset, with __len__ and __getitem__")
+    if len(dataset) == 0:
+        raise ConfigError(f"task.{name} is empty")
+    try:
+        inputs, _ = dataset[0]
+    except Exception as error:  # noqa: BLE001 -- the user's dataset may raise anything
+        raise ConfigError(f"task.{name}[0]: expected a pair (input, target): {_line(error)}") from error
+    several = inputs if isinstance(inputs, tuple | list) else (inputs,)
+    shapes = [tuple(torch.as_tensor(part).shape) for part in several]
+    expected = [tuple(part.shape[1:]) for part in example]
+    if shapes != expected:
+        raise ConfigError(
+            f"task.{name}: its inputs have the shape {_shapes(shapes)}, those of task.example, without the batch "
+            f"dimension, {_shapes(expected)}"
+        )
+
+
+def _shapes(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join(str(shape) for shape in shapes)
+
+
+def _line(error: Exception) -> str:
+    """The error's class and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
