@@ -27,11 +27,17 @@ class Task(Protocol):
     what is looked at once, on the final front.
     """
 
-    model: nn.Module
-    example: tuple[Tensor, ...]
-    train: Dataset[Any] | None
-    validation: Dataset[Any] | None
-    test: Dataset[Any] | None
+    # Read-only here, so that a frozen dataclass fits as well as plain attributes do.
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def example(self) -> tuple[Tensor, ...]: ...
+    @property
+    def train(self) -> Dataset[Any] | None: ...
+    @property
+    def validation(self) -> Dataset[Any] | None: ...
+    @property
+    def test(self) -> Dataset[Any] | None: ...
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean loss of a batch, a scalar. ``outputs`` is what the model returned, (n, …); ``targets`` (n, …)."""
@@ -49,9 +55,12 @@ class Group(Protocol):
     parameter that is cut on its output side, arranged as (channels, elements): row i is what channel i loses there.
     """
 
-    name: str
-    channels: int
-    weights: Sequence[Tensor]
+    @property
+    def name(self) -> str: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def weights(self) -> Sequence[Tensor]: ...
 
 
 class Criterion(Protocol):

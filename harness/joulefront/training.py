@@ -35,7 +35,7 @@ def resolve_precision(wanted: Literal["auto", "float32", "bfloat16"]) -> Precisi
     """
     if wanted != "auto":
         return wanted
-    capabilities: dict[str, object] = torch.cpu.get_capabilities()
+    capabilities = torch.cpu.get_capabilities()
     native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return "bfloat16" if native else "float32"
 
@@ -86,7 +86,7 @@ def fit(
                         f"(now {learning_rate:g}) may help"
                     )
                 optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimizer.step()
         finally:
             model.eval()
@@ -147,7 +147,7 @@ def evaluate(
     outputs: list[Tensor] = []
     targets: list[Tensor] = []
     with torch.no_grad():
-        for batch in indices.split(batch_size):
+        for batch in torch.split(indices, batch_size):
             inputs, wanted = load_batch(dataset, batch)
             outputs.append(_forward(model, inputs))
             targets.append(wanted)
@@ -199,7 +199,8 @@ def _shuffled(dataset: Dataset[Any], batch_size: int, seed: int, count: int) -> 
     size = len(dataset)  # type: ignore[arg-type]  # a map-style dataset has a length; torch's base class does not say so
     while True:
         order = torch.randperm(size, generator=generator)
-        for batch in order[: max(size // batch_size * batch_size, min(size, batch_size))].split(batch_size):
+        complete = max(size // batch_size * batch_size, min(size, batch_size))
+        for batch in torch.split(order[:complete], batch_size):
             if count == 0:
                 return
             yield load_batch(dataset, batch)
@@ -223,7 +224,9 @@ def _forward(model: nn.Module, inputs: Any, *, channels_last: bool = False) -> T
         several = [x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in several]
     outputs = model(*several)
     if not isinstance(outputs, Tensor):
-        raise ConfigError(f"the model returns {type(outputs).__name__}: only models of one output tensor can be trained")
+        raise ConfigError(
+            f"the model returns {type(outputs).__name__}: only models of one output tensor can be trained"
+        )
     return outputs
 
 

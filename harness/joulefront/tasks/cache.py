@@ -33,9 +33,7 @@ def trained_once(model: nn.Module, name: str, inputs: Mapping[str, object], trai
     Processes that ask at the same time wait for the one that trains. A damaged file is trained anew.
     """
     key = hashlib.sha256(
-        json.dumps(
-            {"name": name, "model": str(model), "torch": torch.__version__, **inputs}, sort_keys=True
-        ).encode()
+        json.dumps({"name": name, "model": str(model), "torch": torch.__version__, **inputs}, sort_keys=True).encode()
     ).hexdigest()
     path = cache_folder() / f"{name}-{key[:16]}.safetensors"
     if _restore(model, path):
@@ -54,7 +52,7 @@ def fingerprint(*tensors: Tensor) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.contiguous().numpy())
+        digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Reading idx files, the format of MNIST and Fashion-MNIST (http://yann.lecun.com/exdb/mnist/, "the IDX file format")."""
+"""Reading idx files, the format of MNIST and Fashion-MNIST (yann.lecun.com/exdb/mnist, "the IDX file format")."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.utils.data import Dataset, TensorDataset
 class Splits:
     """A data set, divided."""
 
-    train: Dataset[tuple[Tensor, Tensor]]
+    train: Dataset[Any]
     validation: TensorDataset
     test: TensorDataset
 
@@ -47,16 +48,16 @@ class ShiftedImages(Dataset[tuple[Tensor, Tensor]]):
 
 
 def stratified(labels: Tensor, sizes: Sequence[int], seed: int) -> list[Tensor]:
-    """Disjoint sets of indices into ``labels``, (n,), of the given ``sizes``, each with the classes' shares of the whole.
+    """Disjoint sets of indices into ``labels``, (n,), of the ``sizes``, each with the whole's share of each class.
 
     The examples are shuffled, then dealt so that any run of them holds each class about as often as the whole does.
     """
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     shuffled = labels[order]
     position = torch.empty(len(labels), dtype=torch.float64)
-    for label in labels.unique():
+    for label in torch.unique(labels):
         members = (shuffled == label).nonzero().flatten()
         # The k-th of a class's m examples belongs at the share (k + 1/2) / m of the whole.
         position[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
     dealt = order[position.argsort(stable=True)]
-    return list(dealt[: sum(sizes)].split(list(sizes)))
+    return list(torch.split(dealt[: sum(sizes)], list(sizes)))

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 def cnn(*, batch_norm: bool = False, classes: int = 10) -> nn.Sequential:
     """The literature's MNIST network: two 3x3 convolutions (32, 64), max-pooling, dense 128, dense ``classes``.
 
-    In (n, 1, 28, 28), out (n, classes). 1,199,882 parameters without BatchNorm (Keras' example mnist_cnn.py; its dropout
-    is left out, as it does nothing at inference). With ``batch_norm`` one follows each convolution.
+    In (n, 1, 28, 28), out (n, classes). 1,199,882 parameters without BatchNorm (Keras' example mnist_cnn.py; its
+    dropout is left out, as it does nothing at inference). With ``batch_norm`` one follows each convolution.
     """
     return nn.Sequential(
         OrderedDict(
@@ -88,7 +88,7 @@ class Block(nn.Module):
 
 
 def resnet20(*, channels: int = 1, classes: int = 10) -> nn.Sequential:
-    """ResNet-20 for small images (He 2016, arXiv:1512.03385, section 4.2): three stages of three blocks, 16, 32, 64 wide.
+    """ResNet-20 for small images (He 2016, arXiv:1512.03385, section 4.2): three stages of three blocks.
 
     In (n, channels, h, w), out (n, classes). Its shortcuts are 1x1 convolutions (the paper's option B) rather than
     padding with zeros (option A), so that each stage's width can be chosen freely.

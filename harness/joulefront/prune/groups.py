@@ -1,0 +1,240 @@
+"""Which channels of a network hang together: found by torch-pruning's dependency graph, held as plain data.
+
+A group is a set of layers whose channels are coupled: where two convolutions are added, channel i of one cannot go
+without channel i of the other, nor without the slices of every later layer that read it (DepGraph; Fang 2023,
+arXiv:2301.12900).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch_pruning
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torch_pruning.ops import OPTYPE, _OutputOp
+
+from joulefront.errors import PruneError
+
+Example = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One dimension of one parameter or buffer, and which of its indices each channel of a group owns.
+
+    ``owned`` is (channels, k): removing channel i removes the indices ``owned[i]``. ``produces`` tells the side that
+    writes the channel (a convolution's filters, a BatchNorm's scale) from the side that reads it.
+    """
+
+    tensor: str
+    dim: int
+    owned: Tensor
+    produces: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelGroup:
+    """Coupled channels. ``name`` is the first of its layers in the order of execution.
+
+    Channels go in runs of ``block`` neighbours, 1 but where a grouped convolution or a GroupNorm holds them together.
+    """
+
+    name: str
+    channels: int
+    block: int
+    axes: tuple[Axis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """All groups of a network: those that can be cut, in the order of execution, and why the others cannot.
+
+    ``fixed`` maps the name of each convolution or linear layer that starts a group which is left alone to the reason.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    fixed: dict[str, str]
+
+
+class _Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]  # the library has no types
+    """The dependency graph, where a grouped convolution is a row of convolutions, each kept or removed whole.
+
+    So its channels are coupled from input to output, as torch-pruning has it for depthwise convolutions alone.
+    """
+
+    def get_pruner_of_module(self, module: object) -> object:
+        if isinstance(module, _ConvNd) and module.groups > 1:
+            return self.REGISTERED_PRUNERS[OPTYPE.DEPTHWISE_CONV]
+        return super().get_pruner_of_module(module)
+
+
+class _Fixed(Exception):  # noqa: N818 -- not an error: the reason why a group is left alone
+    pass
+
+
+def find_groups(model: nn.Module, example: Example) -> Groups:
+    """The groups of coupled channels of ``model``, which is left as it is.
+
+    Raises PruneError when the network cannot be traced.
+    """
+    order = _execution_order(model, example)
+    names = {module: name for name, module in model.named_modules()}
+    graph = _trace(model, example)
+    groups: list[ChannelGroup] = []
+    fixed: dict[str, str] = {}
+    seen: set[nn.Module] = set()
+    for layer in order:
+        if layer in seen or layer not in graph.module2node:
+            continue
+        pruner = graph.get_pruner_of_module(layer)
+        try:
+            items = _items(graph, layer, pruner)
+            seen.update(node.module for node, produces, _, _ in items if produces)
+            groups.append(_group(names, graph, layer, items))
+        except _Fixed as reason:
+            fixed[names[layer]] = str(reason)
+        except Exception as error:
+            raise PruneError(
+                f"the channels coupled to layer {names[layer]!r} cannot be found: {type(error).__name__}: {error}"
+            ) from error
+    return Groups(tuple(groups), fixed)
+
+
+def _execution_order(model: nn.Module, example: Example) -> list[nn.Module]:
+    """The convolutions and linear layers in the order in which a forward pass first calls them."""
+    order: dict[nn.Module, None] = {}
+
+    def note(module: nn.Module, _inputs: object) -> None:
+        order.setdefault(module)
+
+    layers = [module for module in model.modules() if isinstance(module, _ConvNd | nn.Linear)]
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    try:
+        with torch.no_grad():
+            model(*example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(order)
+
+
+def _trace(model: nn.Module, example: Example) -> _Graph:
+    training = model.training
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    graph = _Graph()
+    try:
+        # The graph is read off autograd, so everything must require a gradient meanwhile.
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            graph.build_dependency(model, example, output_transform=_marked, verbose=False)
+    except Exception as error:
+        raise PruneError(f"torch-pruning cannot trace the network: {type(error).__name__}: {error}") from error
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        model.train(training)
+    return graph
+
+
+def _marked(outputs: object) -> object:
+    """The outputs behind one more operation each, so that even a layer that ends the network has an output to reach."""
+    if isinstance(outputs, Tensor):
+        return outputs * 1
+    if isinstance(outputs, dict):
+        return [_marked(part) for part in outputs.values()]
+    if isinstance(outputs, list | tuple):
+        return [_marked(part) for part in outputs]
+    raise TypeError(f"the network returns {type(outputs).__name__}, not tensors")
+
+
+_Item = tuple[torch_pruning.dependency.Node, bool, list[int], list[int]]
+"""A node of the graph, whether its outputs are cut, the indices that go, and the root's channel behind each."""
+
+
+def _items(graph: _Graph, layer: nn.Module, pruner: object) -> list[_Item]:
+    """Everything that goes when all channels of ``layer`` go."""
+    prune, channels = pruner.prune_out_channels, pruner.get_out_channels(layer)  # type: ignore[attr-defined]
+    group = graph.get_pruning_group(layer, prune, list(range(channels)))
+    return [
+        (item.dep.target, graph.is_out_channel_pruning_fn(item.dep.handler), list(item.idxs), list(item.root_idxs))
+        for item in group
+    ]
+
+
+def _group(names: dict[nn.Module, str], graph: _Graph, layer: nn.Module, items: list[_Item]) -> ChannelGroup:
+    """The group as plain data. Raises _Fixed with the reason when it is better left alone."""
+    name, channels, block = names[layer], len(items[0][2]), 1
+    axes: list[Axis] = []
+    for node, produces, indices, roots in items:
+        module = node.module
+        if isinstance(module, _OutputOp):
+            raise _Fixed("its channels are the network's output")
+        path = graph._param_to_name[module] if isinstance(module, nn.Parameter) else names.get(module, "")
+        tensors = list(_tensors(module, path, produces, node.pruning_dim))
+        if not tensors:
+            continue
+        owned = _owned(indices, roots, channels, path)
+        if isinstance(module, nn.GroupNorm) and module.num_groups > 1:
+            block = math.lcm(block, _block(owned, module.num_channels // module.num_groups, path))
+        if isinstance(module, _ConvNd) and module.groups > 1:
+            block = math.lcm(block, _block(owned, module.out_channels // module.groups, path))
+        axes += [Axis(tensor, dim, owned, out) for tensor, dim, out in tensors]
+    if channels % block:
+        raise _Fixed(f"its {channels} channels hang together in runs of {block}")
+    return ChannelGroup(name, channels, block, tuple(axes))
+
+
+def _tensors(module: object, path: str, produces: bool, dim: int) -> Iterator[tuple[str, int, bool]]:
+    """The parameters and buffers of ``module`` that lose slices: name, dimension, whether they write."""
+    if isinstance(module, nn.Parameter):
+        yield path, dim % module.dim(), True
+    elif isinstance(module, _ConvNd | nn.Linear):
+        transposed = isinstance(module, _ConvTransposeNd)
+        if isinstance(module, _ConvNd) and module.groups > 1:
+            if transposed or module.in_channels != module.out_channels:
+                raise _Fixed(f"{path!r} is a grouped convolution with other channels out than in")
+            produces, transposed = True, False
+        yield f"{path}.weight", int(transposed) if produces else int(not transposed), produces
+        if produces and module.bias is not None:
+            yield f"{path}.bias", 0, True
+    elif isinstance(module, _BatchNorm | _InstanceNorm | nn.GroupNorm | nn.LayerNorm):
+        if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) != 1:
+            raise _Fixed(f"{path!r} normalises over several dimensions")
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            if getattr(module, name, None) is not None:
+                yield f"{path}.{name}", 0, True
+    elif isinstance(module, nn.PReLU):
+        if module.num_parameters > 1:
+            yield f"{path}.weight", 0, True
+    elif isinstance(module, nn.Embedding):
+        yield f"{path}.weight", 1, True
+    elif isinstance(module, nn.Module) and any(True for _ in module.parameters(recurse=False)):
+        raise _Fixed(f"{path!r} is a {type(module).__name__}, which cannot be cut")
+
+
+def _owned(indices: list[int], roots: list[int], channels: int, path: str) -> Tensor:
+    """The indices of each channel, (channels, k). Raises _Fixed unless each has as many: widths would not add up."""
+    by_root: list[list[int]] = [[] for _ in range(channels)]
+    for index, root in zip(indices, roots, strict=True):
+        by_root[root].append(index)
+    if len({len(own) for own in by_root}) != 1 or not by_root[0]:
+        raise _Fixed(f"only some of its channels reach {path!r}")
+    return torch.tensor([sorted(own) for own in by_root])
+
+
+def _block(owned: Tensor, size: int, path: str) -> int:
+    """How many neighbouring channels fill one run of ``size`` of a layer that normalises or convolves run by run."""
+    count = owned.shape[1]
+    runs = owned // size
+    block = max(1, size // count)
+    whole = runs.reshape(-1, block * count) if size % count == 0 and len(runs) % block == 0 else None
+    if whole is None or not bool((whole == whole[:, :1]).all()):
+        raise _Fixed(f"its channels lie across the groups of {path!r}")
+    return block

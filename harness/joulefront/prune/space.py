@@ -1,0 +1,98 @@
+"""What a search may choose from: the legal widths of every group of coupled channels."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from joulefront.config import nearest
+from joulefront.errors import ConfigError, PruneError
+from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups
+from joulefront.prune.surgery import shrink
+from joulefront.records import Gene, Space
+
+
+def find_space(
+    model: nn.Module, example: Example, *, multiple: int, floor: float, exclude: Sequence[str] = ()
+) -> Space:
+    """One gene for each group of coupled channels, in the order of execution, named after the group's first layer.
+
+    The legal widths are the multiples of ``multiple`` (of how many floats a vector of the target holds: facts say that
+    other widths waste lanes) from the share ``floor`` of the full width up, and the full width itself. Left alone are
+    the layers whose channels are the model's output, those named in ``exclude`` (with whatever they are coupled to),
+    and groups with a single legal width. Every gene is cut once, to its smallest width, to see that the network works.
+
+    Raises ConfigError for a name in ``exclude`` that no layer has, and PruneError when torch.export does not take the
+    model, when nothing can be cut, or when a cut breaks the network (the message says which name to exclude).
+    """
+    layers = {name for name, _ in model.named_modules() if name}
+    for name in exclude:
+        if name not in layers:
+            raise ConfigError(f"space.exclude: the model has no layer {name!r}; {nearest(name, layers)}")
+    check_export(model, example)
+    found = find_groups(model, example)
+    groups = [group for group in found.groups if not _touches(group, exclude)]
+    genes = [Gene(group.name, legal_widths(group, multiple, floor)) for group in groups]
+    genes = [gene for gene in genes if len(gene.widths) > 1]
+    if not genes:
+        raise PruneError(f"nothing in the model can be cut: {_reason(found, groups, multiple, floor)}")
+    _try_each(model, example, {group.name: group for group in groups}, genes)
+    return Space(tuple(genes))
+
+
+def legal_widths(group: ChannelGroup, multiple: int, floor: float) -> tuple[int, ...]:
+    """The widths that ``group`` may have, ascending; the last one is its full width."""
+    step = math.lcm(multiple, group.block)
+    # The tolerance is for a floor such as 0.3 of 10 channels, which is 3 and not a rounding error above it.
+    smallest = max(math.ceil(floor * group.channels - 1e-9), step)
+    first = math.ceil(smallest / step) * step
+    return (*range(first, group.channels, step), group.channels)
+
+
+def check_export(model: nn.Module, example: Example) -> None:
+    """Raise PruneError, with the reason in one line, unless torch.export takes ``model``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own making, about torch's own internals
+        try:
+            torch.export.export(model, example)
+        except Exception as error:
+            lines = str(error).strip().splitlines() or ["no message"]
+            raise PruneError(f"torch.export does not take the model: {type(error).__name__}: {lines[0]}") from error
+
+
+def _touches(group: ChannelGroup, exclude: Sequence[str]) -> bool:
+    """Whether the group would cut the output side of an excluded layer, or of a layer inside an excluded module."""
+    owners = {axis.tensor.rpartition(".")[0] for axis in group.axes if axis.produces}
+    return any(owner == name or owner.startswith(f"{name}.") for owner in owners for name in exclude)
+
+
+def _try_each(model: nn.Module, example: Example, groups: dict[str, ChannelGroup], genes: Sequence[Gene]) -> None:
+    """Cut each gene alone to its smallest width: a coupling that was missed shows when only one side is cut."""
+    for gene in genes:
+        # From the end, so that a cut which only works where the first channels are kept does not pass.
+        keep = torch.arange(groups[gene.name].channels)[-gene.widths[0] :]
+        try:
+            shrink(model, example, groups, {gene.name: keep})
+        except PruneError as error:
+            raise PruneError(
+                f"layer {gene.name!r} cannot be cut: {error}; leave it alone with exclude = [{gene.name!r}] in [space]"
+            ) from error
+
+
+def _reason(found: Groups, groups: Sequence[ChannelGroup], multiple: int, floor: float) -> str:
+    """Why there is no gene."""
+    if groups:
+        widest = max(groups, key=lambda group: group.channels)
+        return (
+            f"no layer has a second legal width (multiples of {multiple}, at least {floor:g} of the full width; the "
+            f"widest layer, {widest.name!r}, has {widest.channels} channels)"
+        )
+    if found.groups:
+        return "space.exclude leaves no layer"
+    if found.fixed:
+        return "; ".join(f"{name!r}: {reason}" for name, reason in found.fixed.items())
+    return "it has no convolution or linear layer"

@@ -1,0 +1,42 @@
+"""A pruned network's weights in a file: safetensors, no pickle, the same bytes for the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load as parse
+from safetensors.torch import save as serialise
+from torch import nn
+
+from joulefront.errors import StoreError
+from joulefront.prune.groups import Example
+from joulefront.prune.surgery import cut_to_widths
+
+
+def save(model: nn.Module, path: Path) -> None:
+    """Write the parameters and buffers of ``model`` to ``path``. Raises StoreError when the disk refuses."""
+    data = serialise({name: tensor.detach().clone().contiguous() for name, tensor in model.state_dict().items()})
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error}") from error
+
+
+def load(model: nn.Module, example: Example, widths: Mapping[str, int], path: Path) -> nn.Module:
+    """The pruned network that ``save`` wrote: ``model``, unpruned, cut to ``widths`` and given the weights in ``path``.
+
+    ``model`` itself is left as it is. Raises StoreError when the file cannot be read, is damaged or holds another
+    network, and PruneError when the widths are not of this model.
+    """
+    small = cut_to_widths(model, example, widths)
+    try:
+        small.load_state_dict(parse(path.read_bytes()), strict=True)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    except SafetensorError as error:
+        raise StoreError(f"{path}: damaged: {error}") from error
+    except RuntimeError as error:
+        raise StoreError(f"{path}: holds another network than one of these widths: {error}") from error
+    return small
