@@ -117,7 +117,7 @@ class Score:
 class Candidate:
     """A pruned, recovered and validated model.
 
-    ``key`` is made of what it was made from, ``sha256`` of its weights' bytes. ``size_b`` is the size of those bytes.
+    ``key`` is made of what it was made from, ``sha256`` of its weights' bytes; ``score`` is on the validation split.
     """
 
     key: str
@@ -127,7 +127,6 @@ class Candidate:
     score: Score
     params: int
     macs: int
-    size_b: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +152,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A candidate that is ready to be measured. ``seconds`` says how long each step of its making took, in s."""
+    """A candidate that is ready to be measured.
+
+    ``weights`` is its safetensors file. ``making_s`` says how long its recovery and its compilation took when they were
+    done, in s, on one core of this host.
+    """
 
     candidate: Candidate
     artifact: Artifact
     job: Job
-    seconds: Mapping[str, float]
+    weights: Path
+    making_s: float
 
 
 @dataclass(frozen=True, slots=True)

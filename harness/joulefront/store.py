@@ -28,6 +28,7 @@ from joulefront.records import Fidelity, Genome, Trial
 
 _STUDY = "study.toml"
 _DATABASE = "study.sqlite"
+_LOCK = ".lock"
 _SCHEMA_VERSION = 1
 
 _tables = sql.MetaData()
@@ -55,8 +56,8 @@ _samples = sql.Table(
     # Little-endian float64, one value an inference, in the order in which they were taken.
     sql.Column("latency_s", sql.LargeBinary, nullable=False),
 )
-_events = sql.Table(
-    "events",
+_decisions = sql.Table(
+    "decisions",
     _tables,
     sql.Column("name", sql.String, primary_key=True),
     sql.Column("value", sql.JSON, nullable=False),
@@ -65,13 +66,16 @@ _events = sql.Table(
 
 
 class Store:
-    """The results of one study. Close it, or use it in a ``with``."""
+    """The results of one study. Close it, or use it in a ``with``.
+
+    *Facts* were frozen when the study began and must not change; *decisions* hung on time or noise, and are taken once.
+    """
 
     def __init__(self, folder: Path, study: StudyConfig, *, writable: bool) -> None:
         """Made by ``create_or_resume`` and ``open``."""
         self.folder = folder
         self.study = study
-        self._lock = FileLock(folder / ".lock") if writable else None
+        self._lock = FileLock(folder / _LOCK) if writable else None
         if self._lock:
             self._take_lock(self._lock)
         self._engine = sql.create_engine(f"sqlite:///{folder / _DATABASE}", poolclass=sql.pool.NullPool)
@@ -91,20 +95,11 @@ class Store:
         StoreError when another process is searching there or the disk refuses.
         """
         study = parse(text, StudyConfig, source=source)
-        frozen = folder / _STUDY
-        if frozen.exists():
-            changes = differences(read(frozen, StudyConfig), study)
-            if changes:
-                raise ConfigError(
-                    f"{folder} holds another study: {'; '.join(changes)}. Give {source} another name, "
-                    f"or put back what was changed to resume, or remove {folder} to start afresh"
-                )
-        elif folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
-            raise ConfigError(f"{folder} holds something that is no study: give {source} another name, or remove it")
-        else:
-            with disk(str(folder)):
-                folder.mkdir(parents=True, exist_ok=True)
-                write_durably(frozen, text.encode())
+        check_folder(folder, study, source)
+        with disk(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / _STUDY).exists():
+                write_durably(folder / _STUDY, text.encode())
         return cls(folder, study, writable=True)
 
     @classmethod
@@ -149,7 +144,7 @@ class Store:
                 connection.execute(_samples.insert(), samples)
         return trial
 
-    def note_test(self, trial: Trial) -> Trial:
+    def add_test(self, trial: Trial) -> None:
         """Add the test split's score, which is looked at once, to a trial that was recorded before it. Raises StoreError."""
         bare = replace(trial, measurement=replace(trial.measurement, repeats_s=())) if trial.measurement else trial
         with self._transaction() as connection:
@@ -158,21 +153,20 @@ class Store:
                 .where(_trials.c.number == trial.number)
                 .values(record=self._trial.dump_python(bare, mode="json"))
             )
-        return trial
 
     def decide(self, name: str, value: Any) -> Any:
         """The decision recorded under ``name``; where there is none, ``value`` becomes it. Plain values only."""
         with self._transaction() as connection:
-            row = connection.execute(sql.select(_events.c.value).where(_events.c.name == name)).first()
+            row = connection.execute(sql.select(_decisions.c.value).where(_decisions.c.name == name)).first()
             if row is not None:
                 return row.value
-            connection.execute(_events.insert(), {"name": name, "value": value, "created": _now()})
+            connection.execute(_decisions.insert(), {"name": name, "value": value, "created": _now()})
         return json.loads(json.dumps(value))
 
     def decided(self, name: str) -> Any | None:
         """The decision recorded under ``name``, or None."""
         with self._transaction() as connection:
-            row = connection.execute(sql.select(_events.c.value).where(_events.c.name == name)).first()
+            row = connection.execute(sql.select(_decisions.c.value).where(_decisions.c.name == name)).first()
         return None if row is None else row.value
 
     def freeze(self, name: str, value: Mapping[str, Any]) -> None:
@@ -256,9 +250,21 @@ class Store:
             ) from error
 
 
-def differences(frozen: StudyConfig, study: StudyConfig) -> list[str]:
-    """What two studies differ in, one phrase a key."""
-    return _changes(frozen.model_dump(mode="json"), study.model_dump(mode="json"))
+def check_folder(folder: Path, study: StudyConfig, source: str) -> None:
+    """Raises ConfigError when ``folder`` holds another study, naming what differs, or something else altogether."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: give {source} another name, or remove it")
+    if (folder / _STUDY).exists():
+        frozen = read(folder / _STUDY, StudyConfig)
+        if changes := _changes(frozen.model_dump(mode="json"), study.model_dump(mode="json")):
+            raise ConfigError(
+                f"{folder} holds another study: {'; '.join(changes)}. Give {source} another name, "
+                f"or put back what was changed to resume, or remove {folder} to start afresh"
+            )
+    elif any(path.name != _LOCK for path in folder.iterdir()):
+        raise ConfigError(f"{folder} holds something that is no study: give {source} another name, or remove it")
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

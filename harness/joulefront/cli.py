@@ -1,0 +1,174 @@
+"""The command line: one short function a verb. Results go to stdout, progress and errors to stderr.
+
+Exit codes: 0 done; 2 the user's file or argument is wrong; 3 the device or this host failed, and the same command goes
+on from where it stopped; 130 interrupted. Each verb imports what it needs: ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from joulefront.errors import JoulefrontError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_INTERRUPTED = 130
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_results = click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="The folder that holds a folder for each study.",
+)
+
+
+def main() -> None:
+    """Run the command line; every mistake ends in one message and an exit code, never in a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        sys.exit(0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except JoulefrontError as error:
+        click.echo(f"joulefront: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("joulefront: interrupted; the same command goes on from here", err=True)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        sys.stderr.close()
+        sys.exit(0)
+
+
+@click.group()
+@click.version_option(package_name="joulefront", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Prune neural networks by what they cost on your own device: accuracy, measured latency and measured energy."""
+
+
+@cli.command()
+@click.argument("task")
+@click.option("--device", default="local", show_default=True, help="The device to search on.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("study.toml"), show_default=True)
+def init(task: str, device: str, out: Path) -> None:
+    """Write a commented study file for TASK (file.py:object, module:object or a ready-made name)."""
+    from joulefront.study_file import write
+
+    write(out, task=task, device=device)
+    click.echo(f"{out} is written; next: joulefront validate {out}")
+
+
+@cli.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@_as_json
+def validate(study: Path, as_json: bool) -> None:
+    """Check a study file: make and measure one network, and estimate what the whole study takes."""
+    from joulefront.estimate import estimate
+    from joulefront.report import tables
+    from joulefront.report.progress import progress
+    from joulefront.study import open_bench
+
+    with progress() as listener:
+        document = estimate(study, listener, open_bench)
+    _show(document, as_json, tables.estimate)
+
+
+@cli.command()
+@click.argument("of", type=click.Choice(["study", "device"]), default="study")
+def schema(of: str) -> None:
+    """Print the JSON Schema of a study's or a device's TOML file, for editors."""
+    from joulefront_devices import Device
+
+    from joulefront.config import StudyConfig
+
+    kind = {"study": StudyConfig, "device": Device}[of]
+    click.echo(json.dumps(kind.model_json_schema(), indent=2))
+
+
+@cli.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@_results
+@_as_json
+def search(study: Path, results: Path, as_json: bool) -> None:
+    """Run the study in the file STUDY; the same command again goes on where it stopped."""
+    _search(study, results, as_json)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@_as_json
+def front(folder: Path, as_json: bool) -> None:
+    """Print the Pareto front of the study whose results are in FOLDER."""
+    from joulefront.report import documents, tables
+    from joulefront.store import Store
+
+    with Store.open(folder) as store:
+        document = documents.front(store)
+    _show(document, as_json, tables.front)
+
+
+@cli.command()
+@click.argument("task")
+@click.option("--device", default="local", show_default=True, help="The device to measure on.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one inference.")
+@_as_json
+def measure(task: str, device: str, threads: int, as_json: bool) -> None:
+    """Compile the model of TASK for a device and time it there, without a search."""
+    from joulefront.measure import measure as measure_task
+    from joulefront.report import documents, tables
+    from joulefront.report.progress import progress
+
+    with progress() as listener:
+        measured = measure_task(task, device, threads, listener)
+    _show(documents.measurement(device, measured), as_json, tables.measurement)
+
+
+@cli.command()
+@click.option("--quick", is_flag=True, help="A few small networks in well under a minute: shows that all of it works.")
+@_results
+@_as_json
+def demo(quick: bool, results: Path, as_json: bool) -> None:
+    """Prune a CNN for MNIST on this very machine, in about five minutes."""
+    from joulefront.study_file import demo_file
+
+    _search(demo_file(quick=quick), results, as_json)
+
+
+def _search(study: Path, results: Path, as_json: bool) -> None:
+    from joulefront.report import documents, tables
+    from joulefront.report.progress import progress
+    from joulefront.store import Store
+    from joulefront.study import open_bench, run
+
+    with progress() as listener:
+        folder = run(study, results, listener, open_bench)
+    with Store.open(folder) as store:
+        document = documents.front(store)
+    _show(document, as_json, tables.front)
+    if not as_json:
+        click.echo(f"Everything is in {folder}; 'joulefront front {folder}' shows this again.")
+
+
+def _show(document: dict[str, Any], as_json: bool, table: Any) -> None:
+    if as_json:
+        click.echo(json.dumps(document, indent=2, allow_nan=False))
+    else:
+        _print(table(document))
+
+
+def _print(renderable: RenderableType) -> None:
+    from rich.console import Console
+
+    Console().print(renderable, highlight=False)

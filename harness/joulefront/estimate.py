@@ -1,0 +1,61 @@
+"""What a study will take: one network is made and measured, and the rest is reckoned from it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from joulefront.config import StudyConfig, read
+from joulefront.errors import CandidateError
+from joulefront.prepare import Recipe
+from joulefront.study import BenchOf, Listener, search_for, usable_objectives, worker_count
+from joulefront.workers import Workers
+
+# How many networks a front is taken to have: nobody knows before the search.
+_ASSUMED_FRONT = 10
+
+
+def estimate(file: Path, listener: Listener, bench_of: BenchOf) -> dict[str, Any]:
+    """The document of ``joulefront validate``: what the study in ``file`` is, and its estimated duration in s.
+
+    Raises whatever running the study would raise before its first trial.
+    """
+    config = read(file, StudyConfig)
+    listener.stage(f"opening {config.device}")
+    with bench_of(config, file.parent) as bench:
+        recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target)
+        with Workers(recipe, 1) as workers:
+            listener.stage("reading the model")
+            space = workers.space()
+            objectives = usable_objectives(config, bench, listener)
+            search_for(config, space, objectives, file)
+            listener.stage("making and measuring one network of half the width")
+            made = next(iter(workers.prepare_all([space.uniform(0.5)], "screen")))
+        if isinstance(made, CandidateError):
+            raise made
+        begin_s = time.monotonic()
+        bench.measure(made.job, "screening")
+        measuring_s = time.monotonic() - begin_s
+    count = min(config.search.evaluations, space.size)
+    making_s = made.making_s / worker_count(config)
+    epochs = config.recover.full_epochs / config.recover.screen_epochs if config.recover.screen_epochs else 1.0
+    settling_s = min(_ASSUMED_FRONT, count) * (making_s * max(epochs, 1.0) + config.measure.full_time_s)
+    search_s = count * (making_s + measuring_s)
+    return {
+        "study": config.name,
+        "device": config.device,
+        "objectives": list(objectives),
+        "space": {"genes": {gene.name: list(gene.widths) for gene in space.genes}, "networks": space.size},
+        "evaluations": count,
+        "seconds": {
+            "making_a_network": making_s,
+            "measuring_a_network": measuring_s,
+            "trial": making_s + measuring_s,
+            "search": search_s,
+            "settling": settling_s,
+            "total": search_s + settling_s,
+        },
+        "assumed_front": min(_ASSUMED_FRONT, count),
+        "provenance": "estimated",
+    }

@@ -1,0 +1,232 @@
+"""From a genome to something that can be measured: cut, recover, validate, compile. Runs in the worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+
+from joulefront import compile as compiling
+from joulefront import plugins, prune, tasks, training
+from joulefront.cache import Cache, disk, key_of
+from joulefront.config import Plugin, StudyConfig
+from joulefront.errors import CompileError, StoreError
+from joulefront.protocols import Compiler, Criterion, Task
+from joulefront.prune.cost import count
+from joulefront.prune.space import find_space
+from joulefront.prune.surgery import cut
+from joulefront.prune.weights import load, save
+from joulefront.records import Array, Artifact, Candidate, Fidelity, Genome, Job, Prepared, Score, Target
+from joulefront.tasks.task import check
+
+# Every candidate is recovered with the same seed: what it becomes belongs to the network, not to the study that asked.
+_SEED = 0
+_WEIGHTS, _LIBRARY, _CHECK = "weights.safetensors", "model.so", "check.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a worker needs to know: the study as JSON, the folder that its files are named from, and the target."""
+
+    study: str
+    folder: Path
+    target: Target
+
+
+class Maker:
+    """Makes candidates for one study and one target; what the cache holds is not made again."""
+
+    def __init__(self, recipe: Recipe, cache: Cache) -> None:
+        """Raises ConfigError for a task, criterion or compiler that cannot be had, PruneError for a model that cannot be cut."""
+        study, folder = StudyConfig.model_validate_json(recipe.study), recipe.folder
+        self._recover_config = study.recover
+        self._precision = training.resolve_precision(study.recover.precision)
+        self._task = load_task(study.task, folder, needs_data=True)
+        self._criterion: Criterion = plugins.build(study.criterion, prune.READY, folder=folder, where="[criterion]")
+        self._compiler = load_compiler(study.compile, folder, recipe.target)
+        self._target = recipe.target
+        self._cache = cache
+        self.space = find_space(
+            self._task.model,
+            self._task.example,
+            multiple=recipe.target.vector_floats if study.space.multiple == "auto" else study.space.multiple,
+            floor=study.space.floor,
+            exclude=study.space.exclude,
+        )
+        self._made_from = {
+            "model": model_key(self._task.model),
+            "task": plugins.fingerprint(study.task, tasks.READY, folder=folder, where="[task]"),
+            "criterion": plugins.fingerprint(study.criterion, prune.READY, folder=folder, where="[criterion]"),
+            "recover": study.recover.model_dump(mode="json"),
+            "precision": self._precision,
+            "seed": _SEED,
+            "versions": {name: version(name) for name in ("joulefront", "torch", "torch-pruning")},
+        }
+
+    def prepare(self, genome: Genome, fidelity: Fidelity) -> Prepared:
+        """The candidate of ``genome``, recovered as ``fidelity`` asks, and compiled.
+
+        Raises CandidateError when it cannot be made, and StoreError when the disk refuses.
+        """
+        widths = self.space.widths(genome)
+        key = key_of(**self._made_from, widths=widths, fidelity=fidelity)
+        made = self._cache.entry("candidates", key, lambda folder: self._recover(genome, fidelity, folder))
+        candidate = Candidate(
+            key=key,
+            sha256=made.sha256[_WEIGHTS],
+            widths=widths,
+            fidelity=fidelity,
+            score=TypeAdapter(Score).validate_python(made.meta["score"]),
+            params=made.meta["params"],
+            macs=made.meta["macs"],
+        )
+        weights = made.path(_WEIGHTS)
+        compiled = compiled_model(
+            lambda: load(self._task.model, self._task.example, widths, weights),
+            self._task.example,
+            self._compiler,
+            self._target,
+            self._cache,
+            key=key,
+            label=" ".join(f"{name}={width}" for name, width in widths.items()),
+        )
+        return Prepared(candidate, compiled.artifact, compiled.job, weights, made.meta["making_s"] + compiled.making_s)
+
+    def test(self, genome: Genome) -> Score:
+        """The fully recovered candidate's score on the test split: for the final front, once."""
+        made = self.prepare(genome, "full")
+        model = load(self._task.model, self._task.example, self.space.widths(genome), made.weights)
+        return training.evaluate(model, self._task, "test")
+
+    def _recover(self, genome: Genome, fidelity: Fidelity, folder: Path) -> dict[str, Any]:
+        """Cut the network, give it its accuracy back, judge it, and leave its weights in ``folder``."""
+        begin_s = time.perf_counter()
+        config = self._recover_config
+        model = cut(self._task.model, self._task.example, self.space, genome, self._criterion)
+        if genome != self.space.full:  # the unpruned network stays what the user trained
+            training.recalibrate(
+                model, self._task, batches=config.recalibrate_batches, batch_size=config.batch_size, seed=_SEED
+            )
+            training.fit(
+                model,
+                self._task,
+                epochs=config.screen_epochs if fidelity == "screen" else config.full_epochs,
+                learning_rate=config.learning_rate,
+                batch_size=config.batch_size,
+                seed=_SEED,
+                precision=self._precision,
+            )
+        limit = config.screen_examples if fidelity == "screen" else None
+        score = training.evaluate(model, self._task, "validation", limit=limit, seed=_SEED)
+        cost = count(model, self._task.example)
+        save(model, folder / _WEIGHTS)
+        return {
+            "score": asdict(score),
+            "params": cost.params,
+            "macs": cost.macs,
+            "making_s": time.perf_counter() - begin_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A model as a library, and what the bench needs to measure it. ``making_s`` is how long compiling took, in s."""
+
+    artifact: Artifact
+    job: Job
+    making_s: float
+
+
+def load_task(plugin: Plugin, folder: Path, *, needs_data: bool) -> Task:
+    """The task that ``plugin`` names, checked. Raises ConfigError."""
+    return check(plugins.build(plugin, tasks.READY, folder=folder, where="[task]"), needs_data=needs_data)
+
+
+def load_compiler(plugin: Plugin, folder: Path, target: Target) -> Compiler:
+    """The compiler that ``plugin`` names, for ``target``. Raises ConfigError."""
+    compiler: Compiler = plugins.build(plugin, compiling.READY, folder=folder, where="[compile]", target=target)
+    return compiler
+
+
+def compiled_model(
+    model_of: Callable[[], nn.Module],
+    example: tuple[Tensor, ...],
+    compiler: Compiler,
+    target: Target,
+    cache: Cache,
+    *,
+    key: str,
+    label: str,
+) -> Compiled:
+    """The library of a model for ``target``, with an input and what torch makes of it; from the cache where it is there.
+
+    ``key`` identifies the model that ``model_of`` returns, ``label`` names it in messages. Raises CompileError, and
+    StoreError when the disk refuses.
+    """
+
+    def make(folder: Path) -> dict[str, Any]:
+        begin_s = time.perf_counter()
+        model = model_of()
+        inputs = tuple(_telling(part) for part in example)
+        with torch.no_grad():
+            outputs = model(*inputs)
+        tensors = {f"input{i}": part for i, part in enumerate(inputs)}
+        tensors |= {f"output{i}": part for i, part in enumerate(_flat(outputs))}
+        data = safetensors.numpy.save({name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
+        with disk(str(folder)):
+            (folder / _CHECK).write_bytes(data)
+        try:
+            compiler.compile(model, example, folder / _LIBRARY)
+        except CompileError as error:
+            if "No space left" in str(error):  # the linker's disk was full: no fault of the candidate's
+                raise StoreError(f"{folder}: {error}; make room, then run the same command again") from error
+            raise
+        return {"making_s": time.perf_counter() - begin_s}
+
+    shapes = [[list(part.shape), str(part.dtype)] for part in example]
+    artifact_key = key_of(model=key, compiler=compiler.key, example=shapes)
+    entry = cache.entry("artifacts", artifact_key, make)
+    library = entry.path(_LIBRARY)
+    arrays = safetensors.numpy.load_file(entry.path(_CHECK))
+    sha256 = entry.sha256[_LIBRARY]
+    return Compiled(
+        Artifact(artifact_key, sha256, library.stat().st_size, target),
+        Job(label, library, sha256, _arrays(arrays, "input"), _arrays(arrays, "output")),
+        entry.meta["making_s"],
+    )
+
+
+def model_key(model: nn.Module) -> str:
+    """A hash of a model's layers and of every weight."""
+    digest = hashlib.sha256(repr(model).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _telling(example: Tensor) -> Tensor:
+    """The example, or noise where it is constant floats, which would let a wrong kernel pass."""
+    if not example.is_floating_point() or bool((example != example.flatten()[0]).any()):
+        return example
+    return torch.rand(example.shape, generator=torch.Generator().manual_seed(_SEED), dtype=example.dtype)
+
+
+def _flat(outputs: Any) -> Sequence[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+
+
+def _arrays(arrays: dict[str, Any], prefix: str) -> tuple[Array, ...]:
+    """The arrays named prefix0, prefix1, …, in order."""
+    count = sum(name.startswith(prefix) for name in arrays)
+    named = [arrays[f"{prefix}{index}"] for index in range(count)]
+    return tuple(Array(array.shape, str(array.dtype), array.tobytes()) for array in named)

@@ -1,0 +1,114 @@
+"""The JSON documents of the command line. Stable: fields may be added, none is renamed. All values are in SI units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from joulefront.front import front_of, hypervolume, reference_point, unpruned_of
+from joulefront.records import Estimate, Gene, Measurement, Space, Trial
+from joulefront.store import Store
+
+_P99_SAMPLES = 1_000
+
+
+def front(store: Store) -> dict[str, Any]:
+    """A study's front, as ``joulefront front --json`` prints it: the settled one, or the search's while it goes on."""
+    settled = store.decided("settled") is not None
+    trials = store.trials("full" if settled else "screen")
+    objectives = tuple(store.fact("objectives").get("names", ()))
+    space = _space(store.fact("space"))
+    unpruned = unpruned_of(trials, space)
+    found = front_of(trials, objectives)
+    return {
+        "study": store.study.name,
+        "devices": [store.study.device],
+        "state": "settled" if settled else "searching",
+        "objectives": list(objectives),
+        "reference": point(unpruned) if unpruned else None,
+        "reference_reason": None if unpruned else _why_no_reference(trials, space),
+        "front": [point(trial) for trial in found],
+        "trials": _count(store.trials()),
+        "hypervolume": _hypervolume(found, unpruned, objectives),
+    }
+
+
+def point(trial: Trial) -> dict[str, Any]:
+    """One trial of a front."""
+    candidate, artifact, measurement = trial.candidate, trial.artifact, trial.measurement
+    if candidate is None or artifact is None or measurement is None:
+        raise ValueError(f"trial {trial.number} has no outcome")
+    energy_j = measurement.energy_j
+    return {
+        "trial": trial.number,
+        "genome": list(trial.genome),
+        "widths": dict(candidate.widths),
+        "objectives": dict(trial.objectives),
+        "intervals": {name: list(interval) for name, interval in trial.intervals.items()},
+        "metrics": {
+            "accuracy": candidate.score.metric,
+            "test_accuracy": trial.test.metric if trial.test else None,
+            "latency_s": measurement.latency_s.value,
+            "energy_j": energy_j.value if energy_j else None,
+            "params": candidate.params,
+            "macs": candidate.macs,
+            "size_b": artifact.size_b,
+        },
+        "fidelity": trial.fidelity,
+        "grade": measurement.grade,
+        "provenance": {
+            "latency_s": measurement.provenance,
+            "energy_j": measurement.energy_provenance or f"none: {measurement.energy_reason}",
+        },
+        "warnings": list(measurement.warnings),
+    }
+
+
+def measurement(device: str, measured: Measurement) -> dict[str, Any]:
+    """A measurement of one model, as ``joulefront measure --json`` prints it."""
+    samples_s = np.concatenate([np.asarray(repeat) for repeat in measured.repeats_s])
+    return {
+        "device": device,
+        "latency_s": {
+            "median": measured.latency_s.value,
+            "interval": _interval(measured.latency_s),
+            "p90": float(np.quantile(samples_s, 0.9)),
+            "p99": float(np.quantile(samples_s, 0.99)) if len(samples_s) >= _P99_SAMPLES else None,
+            "samples": len(samples_s),
+        },
+        "energy_j": (
+            {"median": measured.energy_j.value, "interval": _interval(measured.energy_j)} if measured.energy_j else None
+        ),
+        "provenance": {"latency_s": measured.provenance, "energy_j": measured.energy_provenance},
+        "reason": measured.energy_reason,
+        "grade": measured.grade,
+        "conditions": {when: dict(values) for when, values in measured.conditions.items()},
+        "warnings": list(measured.warnings),
+    }
+
+
+def _interval(estimate: Estimate) -> list[float]:
+    return [estimate.low, estimate.high]
+
+
+def _space(values: Mapping[str, Any]) -> Space:
+    return Space(tuple(Gene(gene["name"], tuple(gene["widths"])) for gene in values.get("genes", ())))
+
+
+def _why_no_reference(trials: list[Trial], space: Space) -> str:
+    failed = [trial.failure for trial in trials if trial.genome == space.full and trial.failure]
+    return f"the unpruned network failed: {failed[0].kind}: {failed[0].message}" if failed else "not measured yet"
+
+
+def _count(trials: list[Trial]) -> dict[str, int]:
+    failed = sum(trial.failure is not None for trial in trials)
+    return {"ok": len(trials) - failed, "failed": failed}
+
+
+def _hypervolume(found: list[Trial], unpruned: Trial | None, objectives: tuple[str, ...]) -> dict[str, Any]:
+    if unpruned is None:
+        return {"value": None, "reference_point": None}
+    reached = hypervolume(found, reference_point(unpruned, objectives))
+    return {"value": reached.value, "reference_point": dict(reached.reference_point)}

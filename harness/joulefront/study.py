@@ -1,0 +1,310 @@
+"""The whole story of a study: search, then the final front.
+
+``run`` asks a search for genomes, has them prepared and measured, records each trial and tells the search. What the
+search leaves on the front is then recovered in full, measured again in shuffled order, and tested once.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from joulefront import plugins
+from joulefront.cache import disk
+from joulefront.config import StudyConfig, parse, read_text
+from joulefront.errors import CandidateError, ConfigError, StoreError
+from joulefront.front import front_of, hypervolume, reference_point, unpruned_of, violation
+from joulefront.prepare import Recipe
+from joulefront.protocols import Search
+from joulefront.records import Failure, Fidelity, Genome, Grade, Job, Measurement, Prepared, Space, Target, Trial
+from joulefront.search import READY as SEARCHES
+from joulefront.store import Store, check_folder
+from joulefront.workers import Workers
+
+_GRADE: Mapping[Fidelity, Grade] = {"screen": "screening", "full": "full"}
+
+
+class Bench(Protocol):
+    """What measures: the bench room's, or a test's."""
+
+    facts: Mapping[str, Any]
+    target: Target
+    energy_reason: str | None
+    reference: Job | None
+
+    def measure(self, job: Job, grade: Grade) -> Measurement:
+        """Measure one compiled model. Raises CandidateError or BenchError."""
+        ...
+
+
+BenchOf = Callable[[StudyConfig, Path], AbstractContextManager[Bench]]
+"""Opens a study's bench; the path is the folder that the study's files are named from."""
+
+
+class Listener(Protocol):
+    """Who follows a study's progress."""
+
+    def stage(self, what: str, total: int | None = None) -> None:
+        """A new stage begins, with so many steps where that is known."""
+        ...
+
+    def doing(self, what: str) -> None:
+        """What the stage is at."""
+        ...
+
+    def step(self, trial: Trial, hypervolume: float | None) -> None:
+        """A trial of the stage is done; with the search's hypervolume so far where the unpruned network ran."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Something that the user should know, once."""
+        ...
+
+
+def run(file: Path, results: Path, listener: Listener, bench_of: BenchOf) -> Path:
+    """Run the study in ``file``, or go on with it, and return the folder of its results, in ``results``.
+
+    Raises ConfigError for whatever the user's files have wrong and for limits that nothing keeps, BenchError when the
+    device or the host fails: what was recorded stays, and the same call goes on from there.
+    """
+    text = read_text(file)
+    config = parse(text, StudyConfig, source=str(file))
+    folder = results / config.name
+    check_folder(folder, config, str(file))
+    with ExitStack() as stack:
+        listener.stage(f"opening {config.device}")
+        bench = stack.enter_context(bench_of(config, file.parent))
+        listener.stage("reading the model")
+        recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target)
+        workers = stack.enter_context(Workers(recipe, worker_count(config)))
+        space = workers.space()
+        objectives = usable_objectives(config, bench, listener)
+        search = search_for(config, space, objectives, file)
+        # Only now, when the study can begin: a mistake found so far leaves nothing behind.
+        store = stack.enter_context(Store.create_or_resume(folder, text, str(file)))
+        Study(store, bench, workers, listener, space, objectives).run(search)
+    return folder
+
+
+class Study:
+    """One study under way: its question, its store, its bench and its workers."""
+
+    def __init__(
+        self,
+        store: Store,
+        bench: Bench,
+        workers: Workers,
+        listener: Listener,
+        space: Space,
+        objectives: tuple[str, ...],
+    ) -> None:
+        self.config = store.study
+        self.store = store
+        self.bench = bench
+        self.workers = workers
+        self.listener = listener
+        self.space = space
+        self.objectives = objectives
+        self._known = {trial.number: trial for trial in store.trials()}
+        self._next = 0
+
+    def run(self, search: Search) -> list[Trial]:
+        """Search, then settle the final front; returns its trials. Raises ConfigError when nothing keeps the limits."""
+        self._freeze()
+        self.listener.stage("searching", min(self.config.search.evaluations, self.space.size))
+        while asked := search.ask():
+            search.tell(self._trials(asked, "screen"))
+        candidates = self._front(self.store.trials("screen"))
+        return self._settle([trial.genome for trial in candidates])
+
+    def _settle(self, front: Sequence[Genome]) -> list[Trial]:
+        """Recover, measure and test what the search leaves on its front, and the unpruned network beside it."""
+        genomes = list(dict.fromkeys([self.space.full, *front]))
+        # Shuffled, so that a drift of the device falls on no part of the front.
+        order = np.random.default_rng(self.config.search.seed).permutation(len(genomes))
+        finalists = self.store.decide("finalists", [genomes[index] for index in order])
+        self.listener.stage("settling the front", len(finalists))
+        trials = self._trials([tuple(genome) for genome in finalists], "full")
+        final = self._front(trials)
+        unpruned = unpruned_of(trials, self.space)
+        tested = list({trial.number: trial for trial in [*final, *([unpruned] if unpruned else [])]}.values())
+        self.listener.stage("testing the front")
+        untested = [trial for trial in tested if trial.test is None]
+        scores = self.workers.test([trial.genome for trial in untested])
+        done = {trial.number: replace(trial, test=score) for trial, score in zip(untested, scores, strict=True)}
+        for trial in done.values():
+            self.store.add_test(trial)
+        self._keep(tested)
+        self.store.decide("settled", [trial.number for trial in final])
+        return [done.get(trial.number, trial) for trial in final]
+
+    def _trials(self, genomes: Sequence[Genome], fidelity: Fidelity) -> list[Trial]:
+        """The trial of each genome: as recorded, or prepared, measured and recorded now; in the order asked."""
+        numbered = list(enumerate(genomes, start=self._next))
+        self._next += len(genomes)
+        recalled = {number: self._recall(number, genome, fidelity) for number, genome in numbered}
+        new = [(number, genome) for number, genome in numbered if recalled[number] is None]
+        self.listener.doing(f"preparing {len(new)} networks on this host")
+        # All of them before the first is measured: on this machine, preparing would disturb the measurement.
+        prepared = list(self.workers.prepare_all([genome for _, genome in new], fidelity))
+        made = dict(zip((number for number, _ in new), prepared, strict=True))
+        trials = []
+        for number, genome in numbered:
+            self.listener.doing(f"measuring on {self.config.device}")
+            trial = recalled[number] or self.store.record(self._measured(number, genome, fidelity, made[number]))
+            trials.append(trial)
+            self._known[number] = trial
+            self.listener.step(trial, self._hypervolume(fidelity))
+        return trials
+
+    def _recall(self, number: int, genome: Genome, fidelity: Fidelity) -> Trial | None:
+        """What the store knows of this trial. Raises StoreError when it knows another one by that number."""
+        trial = self._known.get(number)
+        if trial and (trial.genome, trial.fidelity) != (genome, fidelity):
+            raise StoreError(
+                f"{self.store.folder}: the replay parts from what was recorded at trial {number}: it asks for {genome} "
+                f"({fidelity}) where {trial.genome} ({trial.fidelity}) stands. Start the study afresh under another name"
+            )
+        self._remember_reference(trial, None)
+        return trial
+
+    def _measured(self, number: int, genome: Genome, fidelity: Fidelity, made: Prepared | CandidateError) -> Trial:
+        """Measure what was prepared; a candidate's failure is an outcome as well."""
+        trial = Trial(number, genome, fidelity)
+        try:
+            if isinstance(made, CandidateError):
+                raise made
+            trial = replace(trial, candidate=made.candidate, artifact=made.artifact)
+            measurement = self.bench.measure(made.job, _GRADE[fidelity])
+        except CandidateError as error:
+            return replace(trial, failure=Failure(type(error).__name__, str(error)))
+        values, intervals = outcomes(made, measurement)
+        self._remember_reference(trial, made.job)
+        return replace(
+            trial,
+            measurement=measurement,
+            objectives={name: values[name] for name in self.objectives},
+            intervals={name: intervals[name] for name in self.objectives if name in intervals},
+            violation=violation(values, self.config.limits),
+        )
+
+    def _remember_reference(self, trial: Trial | None, job: Job | None) -> None:
+        """The unpruned network, once it ran, tells a candidate's failure from the device's."""
+        if trial and trial.genome == self.space.full and trial.failure is None and self.bench.reference is None:
+            if job is None:
+                made = next(iter(self.workers.prepare_all([trial.genome], trial.fidelity)))
+                job = made.job if isinstance(made, Prepared) else None
+            self.bench.reference = job
+
+    def _front(self, trials: Iterable[Trial]) -> list[Trial]:
+        trials = list(trials)
+        front = front_of(trials, self.objectives)
+        if front:
+            return front
+        worked = [trial for trial in trials if trial.failure is None]
+        if not worked:
+            kinds = sorted({f"{trial.failure.kind}: {trial.failure.message}" for trial in trials if trial.failure})
+            raise ConfigError(f"no network of the study could be measured; the first reason of {len(kinds)}: {kinds[0]}")
+        nearest = min(worked, key=lambda trial: trial.violation)
+        limits = ", ".join(f"{name} <= {limit:g}" for name, limit in self.config.limits.items())
+        reached = ", ".join(f"{name} {value:.4g}" for name, value in nearest.objectives.items())
+        raise ConfigError(
+            f"[limits] nothing keeps them all ({limits}): of {len(worked)} measured networks, the nearest is trial "
+            f"{nearest.number} with {reached}. Loosen the limits or search longer, under another name"
+        )
+
+    def _freeze(self) -> None:
+        """What must not change while a study goes on."""
+        self.store.freeze("target", asdict(self.bench.target))
+        self.store.freeze("versions", versions())
+        self.store.freeze("space", asdict(self.space))
+        self.store.freeze("objectives", {"names": list(self.objectives)})
+        # Not compared on a resume: load and temperature are never the same twice.
+        self.store.decide("device", dict(self.bench.facts))
+
+    def _hypervolume(self, fidelity: Fidelity) -> float | None:
+        trials = [trial for trial in self._known.values() if trial.fidelity == fidelity]
+        unpruned = unpruned_of(trials, self.space)
+        if unpruned is None:
+            return None
+        kept = [trial for trial in trials if trial.failure is None and trial.violation == 0]
+        return hypervolume(kept, reference_point(unpruned, self.objectives)).value
+
+    def _keep(self, trials: Sequence[Trial]) -> None:
+        """Copy what the front is made of out of the cache, which may drop it one day."""
+        folder = self.store.folder / "artifacts"
+        with disk(str(folder)):
+            folder.mkdir(exist_ok=True)
+            for made in self.workers.prepare_all([trial.genome for trial in trials], "full"):
+                if isinstance(made, Prepared):
+                    shutil.copyfile(made.job.library, folder / f"{made.artifact.sha256}.so")
+                    shutil.copyfile(made.weights, folder / f"{made.candidate.sha256}.safetensors")
+
+
+def open_bench(config: StudyConfig, folder: Path) -> AbstractContextManager[Bench]:
+    """The bench of the study's device. Raises ConfigError for a device that is not known, BenchError when it fails."""
+    from joulefront_devices import load
+
+    from joulefront.bench import Bench
+
+    return Bench(load(config.device, folder=folder), config.measure, config.compile.threads)
+
+
+def search_for(config: StudyConfig, space: Space, objectives: Sequence[str], file: Path) -> Search:
+    """The study's search. Raises ConfigError."""
+    search: Search = plugins.build(
+        config.search,
+        SEARCHES,
+        folder=file.parent,
+        where=f"{file}: [search]",
+        space=space,
+        objectives=objectives,
+        evaluations=config.search.evaluations,
+        seed=config.search.seed,
+    )
+    return search
+
+
+def usable_objectives(config: StudyConfig, bench: Bench, listener: Listener) -> tuple[str, ...]:
+    """The study's objectives, less energy where the device cannot tell it, which is said once."""
+    reason = bench.energy_reason
+    if reason is None:
+        return config.objectives
+    if "energy_j" in config.limits:
+        raise ConfigError(f"[limits] energy_j cannot be checked: {reason}")
+    left = tuple(name for name in config.objectives if name != "energy_j")
+    if not left:
+        raise ConfigError(f"objectives: there is nothing to search for without energy_j: {reason}")
+    if left != config.objectives:
+        listener.say(f"Energy is no objective of this study: {reason}")
+    return left
+
+
+def outcomes(made: Prepared, measurement: Measurement) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Everything that can be an objective or a limit, in SI units, and the 95 % intervals of what was estimated."""
+    candidate = made.candidate
+    estimates = {"error": candidate.score.error, "latency_s": measurement.latency_s}
+    if measurement.energy_j is not None:
+        estimates["energy_j"] = measurement.energy_j
+    values = {name: estimate.value for name, estimate in estimates.items()}
+    values |= {"size_b": made.artifact.size_b, "params": candidate.params, "macs": candidate.macs}
+    return values, {name: (estimate.low, estimate.high) for name, estimate in estimates.items()}
+
+
+def versions() -> dict[str, str]:
+    """The versions of what makes a candidate and its code."""
+    return {name: importlib.metadata.version(name) for name in ("joulefront", "torch", "torch-pruning", "apache-tvm")}
+
+
+def worker_count(config: StudyConfig) -> int:
+    """How many workers the study wants here."""
+    workers = config.prepare.workers
+    return len(os.sched_getaffinity(0)) if workers == "auto" else workers

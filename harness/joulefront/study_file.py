@@ -1,0 +1,97 @@
+"""Study files that the project writes or ships: the commented one of ``joulefront init``, and the demo's."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from joulefront.config import StudyConfig, parse
+from joulefront.errors import ConfigError
+
+_WIDTH = 100
+
+
+def write(out: Path, *, task: str, device: str) -> None:
+    """Write a study file for ``task`` and ``device`` to ``out``: every setting with its default and what it does.
+
+    Raises ConfigError when ``out`` exists, since a user's file is never overwritten, or cannot be written.
+    """
+    if out.exists():
+        raise ConfigError(f"{out} exists: give another file with --out, or remove it")
+    text = _text(_name(task), _relative(task, out.parent), device)
+    parse(text, StudyConfig, source=str(out))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def demo_file(*, quick: bool) -> Path:
+    """The demo's study file, which the package holds."""
+    name = "demo-quick.toml" if quick else "demo.toml"
+    return Path(str(importlib.resources.files("joulefront") / "studies" / name))
+
+
+def _text(name: str, task: str, device: str) -> str:
+    given = {"name": name, "device": device}
+    lines = ["# A study of Joulefront: which pruned networks trade accuracy, latency and energy best on one device.", ""]
+    tables = []
+    for key, field in StudyConfig.model_fields.items():
+        default = field.default if field.default is not PydanticUndefined else field.default_factory
+        if key == "task":
+            tables.append(("task", "The model and its data: a ready-made name, module:object or file.py:object.", {"kind": task}))
+        elif isinstance(default, BaseModel):
+            tables.append((key, (type(default).__doc__ or "").splitlines()[0], default))
+        elif key == "limits":
+            tables.append((key, field.description or "", {}))
+        else:
+            lines += _setting(key, given.get(key, default), field.description)
+    for key, about, values in tables:
+        lines += ["", *_comment(about), f"[{key}]"]
+        if isinstance(values, dict):
+            lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
+            lines += ["# latency_s = 0.005", "# error = 0.05"] if key == "limits" else []
+        else:
+            described = type(values).model_fields
+            shown = {**{name: getattr(values, name) for name in described}, **(values.model_extra or {})}
+            for name, value in shown.items():
+                lines += _setting(name, value, described[name].description if name in described else None)
+    return "\n".join(lines) + "\n"
+
+
+def _setting(key: str, value: Any, about: str | None) -> list[str]:
+    line = f"# {key} =" if value is None else f"{key} = {_toml(value)}"
+    return [*(_comment(about) if about else []), line]
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ")
+
+
+def _toml(value: Any) -> str:
+    """A plain value as TOML writes it, which for these is as JSON does."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def _name(task: str) -> str:
+    """A study's name from the task's: ``my_model`` of ``path/my_model.py:task``."""
+    module = task.partition(":")[0]
+    stem = Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem.replace("_", "-")).lstrip(".-") or "study"
+
+
+def _relative(task: str, folder: Path) -> str:
+    """``task`` as the study file in ``folder`` has to name it."""
+    file, colon, attribute = task.rpartition(":")
+    if not file.endswith(".py") or Path(file).is_absolute():
+        return task
+    return f"{os.path.relpath(file, folder)}{colon}{attribute}"
