@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-ready: Mapping[str, str] = MappingProxyType(
+READY: Mapping[str, str] = MappingProxyType(
     {"l2": "joulefront.prune.criteria:L2", "random": "joulefront.prune.criteria:Random"}
 )
 """The ready-made criteria: their names and where each is found."""
 
-__all__ = ["ready"]
+__all__ = ["READY"]

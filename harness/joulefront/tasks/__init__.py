@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-ready: Mapping[str, str] = MappingProxyType(
+READY: Mapping[str, str] = MappingProxyType(
     {
         "mnist5k": "joulefront.tasks.ready_made:mnist5k",
         "digits": "joulefront.tasks.ready_made:digits",
@@ -14,4 +14,4 @@ ready: Mapping[str, str] = MappingProxyType(
 )
 """The ready-made tasks: their names and where each is found."""
 
-__all__ = ["ready"]
+__all__ = ["READY"]

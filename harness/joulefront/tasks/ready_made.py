@@ -18,7 +18,7 @@ from joulefront import training
 from joulefront.config import nearest
 from joulefront.errors import ConfigError
 from joulefront.tasks import models
-from joulefront.tasks.cache import fingerprint, trained_once
+from joulefront.tasks.base_model import fingerprint, trained_once
 from joulefront.tasks.idx import read_idx
 from joulefront.tasks.images import ShiftedImages, Splits, stratified
 from joulefront.tasks.task import Task
@@ -118,8 +118,7 @@ def _task(name: str, model_name: str, recipes: dict[str, Recipe], splits: Splits
     def train(model: nn.Module) -> None:
         training.fit(model, task, **asdict(recipe), seed=SEED, precision=precision)
 
-    inputs = {"data": data, "seed": SEED, "precision": precision, **asdict(recipe)}
-    trained_once(model, f"{name}-{model_name}", inputs, train)
+    trained_once(model, f"{name}-{model_name}", train, data=data, seed=SEED, precision=precision, recipe=asdict(recipe))
     model.eval()
     return task
 
