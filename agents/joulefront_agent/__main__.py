@@ -1,0 +1,134 @@
+"""The agent: one process a session, JSON lines on stdin and stdout, everything else to stderr.
+
+Started as ``python -m joulefront_agent --runtime /path/to/libtvm_runtime.so``. It ends at the end of its input, or when
+it has heard nothing for a while, and its child ends with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import select
+import sys
+import threading
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from joulefront_agent import conditions, machine, wire
+from joulefront_agent.runner import Runner
+
+_log = logging.getLogger("joulefront_agent")
+
+
+class Agent:
+    """Serves one session. ``answers`` is where its lines go."""
+
+    def __init__(self, runner: Runner, root: Path, answers: BinaryIO) -> None:
+        self._runner = runner
+        self._root = root
+        self._answers = answers
+        self._lock = threading.Lock()
+        self._silence_s = wire.SILENCE_S
+        self._running: threading.Thread | None = None
+        self._busy = False
+
+    def serve(self, requests: int) -> None:
+        """Answer the lines from the file descriptor ``requests`` until it ends or falls silent."""
+        line = bytearray()
+        try:
+            while True:
+                if not select.select([requests], [], [], self._silence_s)[0]:
+                    _log.error("nothing heard for %g s: ending", self._silence_s)
+                    return
+                chunk = os.read(requests, 1 << 20)
+                if not chunk:
+                    return
+                *ends, rest = chunk.split(b"\n")
+                for end in ends:
+                    self._handle(bytes(line + end))
+                    line.clear()
+                line += rest
+                if len(line) > wire.LINE_LIMIT_B:
+                    _log.error("a line of more than %d bytes: ending", wire.LINE_LIMIT_B)
+                    return
+        except BrokenPipeError:
+            return
+        finally:
+            self._runner.stop()
+            if self._running is not None:
+                self._running.join()
+
+    def _handle(self, line: bytes) -> None:
+        """Answer one line, or start what will."""
+        try:
+            request = wire.decode_request(line)
+        except wire.WireError as error:
+            self._fail(None, "WireError", str(error))
+            return
+        try:
+            if request.op == "run":
+                self._start(request)
+            else:
+                self._send(wire.Answer(request.id, self._answer(request)))
+        except wire.WireError as error:
+            self._fail(request.id, "WireError", str(error))
+        except (OSError, ValueError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            self._fail(request.id, "AgentError", f"{type(error).__name__}: {error}")
+
+    def _answer(self, request: wire.Request) -> dict[str, Any]:
+        if request.op == "hello":
+            self._silence_s = wire.hello_silence_s(request.params)
+            return machine.facts(self._root)
+        return conditions.read(self._root) if request.op == "conditions" else {}
+
+    def _start(self, request: wire.Request) -> None:
+        """Run in the background, so that pings are still answered."""
+        run = wire.Run.from_wire(request.params)
+        if self._busy:
+            self._fail(request.id, "AgentError", "a run is still on its way; one at a time")
+            return
+        self._busy = True
+        self._running = threading.Thread(target=self._run, args=(request.id, run))
+        self._running.start()
+
+    def _run(self, number: int, run: wire.Run) -> None:
+        try:
+            answer = wire.Answer(number, self._runner.run(number, run).to_wire())
+        except wire.Failure as failure:
+            answer = wire.Answer(number, None, failure)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the harness waits for an answer
+            answer = wire.Answer(number, None, wire.Failure("AgentError", f"{type(error).__name__}: {error}"))
+        # Free before it says so: the next request may follow the answer at once.
+        self._busy = False
+        with contextlib.suppress(BrokenPipeError):
+            self._send(answer)
+
+    def _fail(self, number: int | None, kind: str, message: str) -> None:
+        self._send(wire.Answer(number, None, wire.Failure(kind, message)))
+
+    def _send(self, answer: wire.Answer) -> None:
+        line = wire.encode_answer(answer) + b"\n"
+        with self._lock:
+            self._answers.write(line)
+            self._answers.flush()
+
+
+def main() -> int:
+    """The program. Returns its exit status."""
+    parser = argparse.ArgumentParser(prog="joulefront_agent", description=__doc__)
+    parser.add_argument("--runtime", required=True, help="the path of libtvm_runtime.so")
+    parser.add_argument("--root", default="/", help="where /sys and /proc are found, such as /host in a container")
+    given = parser.parse_args()
+    logging.basicConfig(stream=sys.stderr, format="joulefront_agent: %(message)s")
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)  # whatever a library prints is no answer
+        Agent(Runner(given.runtime, given.root), Path(given.root), answers).serve(0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

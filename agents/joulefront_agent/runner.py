@@ -1,0 +1,112 @@
+"""Runs the child processes, and says how one that did not answer ended."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+from joulefront_agent import wire
+from joulefront_agent.child import short_of_memory
+from joulefront_agent.wire import Failure
+
+_TAIL_B = 2000
+
+
+class Runner:
+    """Runs one child at a time. ``runtime`` is the path of libtvm_runtime.so, ``root`` where /sys and /proc are."""
+
+    def __init__(self, runtime: str, root: str) -> None:
+        self._runtime = runtime
+        self._root = root
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def run(self, number: int, run: wire.Run) -> wire.Ran:
+        """One child's work. Raises Failure: the kinds of CANDIDATE_KINDS, BadFile, NoRuntime or MeterError.
+
+        It has to be called on a thread that stays: the kernel ends the child with the thread that started it.
+        """
+        verify(run.library, run.sha256)
+        command = [sys.executable, "-m", "joulefront_agent.child", str(os.getpid()), self._runtime, self._root]
+        environment = {
+            **os.environ,
+            "TVM_NUM_THREADS": str(run.threads),
+            "TVM_BIND_THREADS": str(int(run.pin_threads)),
+        }
+        pipe = subprocess.PIPE
+        with self._lock:
+            if self._stopped:
+                raise Failure("Stopped", "the agent is ending")
+            # A session of its own makes it one process group, so that what it starts is killed with it.
+            child = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+            )
+            self._child = child
+        request = wire.encode_request(wire.Request(number, "run", run.to_wire())) + b"\n"
+        with child:
+            try:
+                output, errors = child.communicate(request, timeout=run.timeout_s)
+            except subprocess.TimeoutExpired:
+                _kill(child)
+                _, errors = child.communicate()
+                raise Failure("Hung", f"it had not answered after {run.timeout_s:g} s{_tail(errors)}") from None
+            finally:
+                with self._lock:
+                    self._child = None
+        return _outcome(child.returncode, output, errors)
+
+    def stop(self) -> None:
+        """Kill the child, if there is one, and start no more."""
+        with self._lock:
+            self._stopped = True
+            if self._child is not None:
+                _kill(self._child)
+
+
+def verify(path: str, sha256: str) -> None:
+    """Check that the file at ``path`` is the one that was meant. Raises Failure (BadFile)."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 -- the path is the harness's word, checked by its hash
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise Failure("BadFile", f"{path} cannot be read: {error}") from error
+    if digest.hexdigest() != sha256:
+        raise Failure("BadFile", f"{path} has the sha256 {digest.hexdigest()}, not {sha256}: it was damaged on its way")
+
+
+def _outcome(code: int, output: bytes, errors: bytes) -> wire.Ran:
+    """What a child that ended says, by its answer or by how it ended."""
+    if code == 0:
+        try:
+            answer = wire.decode_answer(output.rstrip(b"\n"))
+            if answer.ok is not None:
+                return wire.Ran.from_wire(answer.ok)
+        except wire.WireError as error:
+            raise Failure("Crashed", f"its process answered nonsense: {error}{_tail(errors)}") from None
+        assert answer.error is not None
+        raise Failure(answer.error.kind, answer.error.message)
+    tail = _tail(errors)
+    if code == -signal.SIGKILL:
+        raise Failure("OutOfMemory", f"its process was killed (SIGKILL), as the kernel does when memory runs out{tail}")
+    if short_of_memory(tail):
+        raise Failure("OutOfMemory", f"its process ended for lack of memory{tail}")
+    end = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+    raise Failure("Crashed", f"its process {end}{tail}")
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _tail(errors: bytes) -> str:
+    text = errors[-_TAIL_B:].decode("utf-8", errors="replace").strip()
+    return f"; its last words: {text}" if text else ""

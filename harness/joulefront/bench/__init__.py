@@ -1,0 +1,1 @@
+"""The bench: a session with a device, and the measuring protocol."""

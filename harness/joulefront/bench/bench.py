@@ -1,0 +1,238 @@
+"""The measuring protocol: what is done, in which order, and who is to blame when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from joulefront import errors, plugins
+from joulefront.bench import energy, lock, outputs, settle
+from joulefront.bench.session import Session
+from joulefront.bench.statistics import median_latency, relative_width
+from joulefront.bench.target import target_of
+from joulefront.config import MeasureConfig
+from joulefront.errors import (
+    AgentDied,
+    AgentTimeout,
+    BenchError,
+    CandidateError,
+    MeterError,
+    TransportError,
+    WrongOutput,
+)
+from joulefront.protocols import Transport
+from joulefront.records import Grade, Job, Measurement, Target
+from joulefront_agent import wire
+from joulefront_devices.device import Device
+
+TRANSPORTS = {"local": "joulefront.bench.local:LocalTransport"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How thoroughly to measure: times in s, ``samples`` and ``sample_s`` at least, for each repeat."""
+
+    repeats: int
+    time_s: float
+    samples: int
+    sample_s: float
+    energy_s: float
+
+    @classmethod
+    def of(cls, grade: Grade, config: MeasureConfig) -> Plan:
+        """The plan for a grade. The energy windows are those of MLPerf Tiny (10 s), and a fifth of it for screening."""
+        if grade == "screening":
+            return cls(config.repeats, config.time_s, samples=30, sample_s=0.1, energy_s=2.0)
+        return cls(config.full_repeats, config.full_time_s, samples=200, sample_s=0.5, energy_s=10.0)
+
+
+class Bench:
+    """Measures compiled networks on one device; a context manager that holds the device while it is open.
+
+    ``facts`` is what the device says about itself and ``target`` what to compile for; both are known once it is open.
+    ``reference`` is a network that is known to run there: when another fails, it settles whose fault that was.
+    Opening raises ConfigError for a device that is described wrongly, and BenchError when it cannot be used.
+    """
+
+    def __init__(self, device: Device, measure: MeasureConfig, threads: int) -> None:
+        self._device = device
+        self._config = measure
+        self._threads = threads
+        self._stack = ExitStack()
+        self._transport: Transport
+        self._session: Session
+        self.target: Target
+        self.reference: Job | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(lock.hold(self._device.name))
+            where = f"device {self._device.name}: [transport]"
+            self._transport = plugins.build(self._device.transport, TRANSPORTS, folder=Path.cwd(), where=where)
+            stack.callback(self._transport.close)
+            self._session = stack.enter_context(Session(self._transport))
+            self.target = target_of(self._device, self.facts, self._threads)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the agent's hello says about the device: plain values."""
+        return self._session.facts
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether measurements will have an energy."""
+        return self.energy_reason is None
+
+    @property
+    def energy_reason(self) -> str | None:
+        """Why measurements will have no energy; None when they will."""
+        if self._device.meter == "none":
+            return f'the file of device {self._device.name!r} says meter = "none"'
+        if self.facts["sensor"] is None:
+            return str(self.facts["sensor_reason"])
+        return None
+
+    def measure(self, job: Job, grade: Grade) -> Measurement:
+        """Measure one network: settle, repeat in processes of their own until the interval is narrow enough.
+
+        Raises WrongOutput, OutOfMemory, Crashed or Hung when the network is at fault, and BenchError when it is not.
+        """
+        plan = Plan.of(grade, self._config)
+        run = self._run_of(job, plan)
+        busy, warning = settle.settle(self._session.conditions, self._device.settle)
+        repeats, width = self._repeats(job, run, plan)
+        latency_s = median_latency([ran.samples_s for ran in repeats])
+        window = next((ran.energy for ran in repeats if ran.energy), None)
+        if self.has_energy and window is None:
+            raise MeterError(f"the device's sensor {self.facts['sensor']!r} was there at first and is no more")
+        conditions = {"before": {"busy": busy, **repeats[0].before}, "after": repeats[-1].after}
+        if window is not None:
+            conditions["energy"] = {name: getattr(window, name) for name in window.__dataclass_fields__}
+        return Measurement(
+            grade=grade,
+            provenance="measured",
+            latency_s=latency_s,
+            repeats_s=tuple(ran.samples_s for ran in repeats),
+            energy_j=energy.per_inference(window, latency_s) if window else None,
+            energy_provenance="measured" if window else None,
+            energy_reason=self.energy_reason,
+            conditions=conditions,
+            warnings=tuple(filter(None, [warning, width, *_doubts(repeats)])),
+        )
+
+    def _repeats(self, job: Job, run: wire.Run, plan: Plan) -> tuple[list[wire.Ran], str | None]:
+        """Repeat until the interval is narrow enough or the time is up, which makes a warning."""
+        repeats: list[wire.Ran] = []
+        spent_s = 0.0
+        while True:
+            last = len(repeats) == plan.repeats - 1
+            energy_s = plan.energy_s if last and self.has_energy else 0.0
+            began_s = monotonic()
+            ran = self._attempt(job, replace(run, outputs=not repeats, energy_s=energy_s))
+            spent_s += monotonic() - began_s - (ran.energy.window_s if ran.energy else 0.0)
+            if not repeats:
+                outputs.check(job.label, job.expected, ran.outputs)
+            repeats.append(ran)
+            if len(repeats) < plan.repeats:
+                continue
+            width = relative_width(median_latency([ran.samples_s for ran in repeats]))
+            if width <= self._config.interval:
+                return repeats, None
+            if spent_s + spent_s / len(repeats) > plan.time_s:
+                return repeats, (
+                    f"after {len(repeats)} repeats the latency's interval is ± {width:.1%}, "
+                    f"not ± {self._config.interval:.1%}: the time of {plan.time_s:g} s was up"
+                )
+
+    def _attempt(self, job: Job, run: wire.Run) -> wire.Ran:
+        """One repeat; a network that fails is tried again, after the reference has shown that the device is well."""
+        try:
+            return self._run(run)
+        except wire.Failure as failure:
+            if failure.kind not in wire.CANDIDATE_KINDS:
+                raise _bench_error(failure) from failure
+            first = failure
+        if self.reference is not None:
+            self._check_reference(self.reference, f"{job.label} failed ({first.kind}: {first})")
+        try:
+            return self._run(run)
+        except wire.Failure as second:
+            if second.kind not in wire.CANDIDATE_KINDS:
+                raise _bench_error(second) from second
+            raise _candidate_error(second.kind)(f"{job.label}: {second} (twice; first: {first.kind})") from second
+
+    def _check_reference(self, reference: Job, occasion: str) -> None:
+        """Run the reference once. Raises BenchError when it fails as well."""
+        once = replace(self._run_of(reference, Plan(1, 0.0, samples=1, sample_s=0.0, energy_s=0.0)), outputs=True)
+        try:
+            outputs.check(reference.label, reference.expected, self._run(once).outputs)
+        except (wire.Failure, WrongOutput) as error:
+            raise BenchError(
+                f"{occasion}, and so does the reference {reference.label}, which ran before: {error}. "
+                "Look at the device, then run the same command again"
+            ) from error
+
+    def _run(self, run: wire.Run) -> wire.Ran:
+        """One child's work; when the agent is lost meanwhile, once more with another one."""
+        try:
+            return self._session.run(run)
+        except (AgentDied, AgentTimeout):
+            return self._session.run(run)
+
+    def _run_of(self, job: Job, plan: Plan) -> wire.Run:
+        """What every repeat of a job is asked to do. Ships its library."""
+        share_s = plan.time_s / plan.repeats
+        return wire.Run(
+            library=self._transport.put(job.library, job.sha256),
+            sha256=job.sha256,
+            inputs=tuple(wire.Tensor(array.shape, array.dtype, array.data) for array in job.inputs),
+            threads=self._threads,
+            pin_threads=self._device.pin_threads,
+            outputs=False,
+            warm_up_s=share_s / 2,
+            sample_s=plan.sample_s,
+            samples=plan.samples,
+            sample_limit_s=share_s / 2,
+            energy_s=0.0,
+            # What is planned is no sign of a hang.
+            timeout_s=self._config.timeout_s + plan.time_s + plan.energy_s,
+        )
+
+
+def _doubts(repeats: list[wire.Ran]) -> list[str]:
+    """What makes a measurement less trustworthy, in words."""
+    doubts = []
+    if unsteady := sum(not ran.steady for ran in repeats):
+        longest_s = max(ran.warm_up_s for ran in repeats)
+        doubts.append(f"warm-up was not shown to be steady in {unsteady} of {len(repeats)} repeats ({longest_s:.2g} s)")
+    before, after = repeats[0].before, repeats[-1].after
+    if before["throttles"] is not None and after["throttles"] is not None and after["throttles"] > before["throttles"]:
+        doubts.append(f"the processor was throttled {after['throttles'] - before['throttles']} times meanwhile")
+    first_hz, last_hz = repeats[0].after["frequency_hz"], after["frequency_hz"]
+    if first_hz and last_hz and last_hz < 0.98 * first_hz:
+        doubts.append(f"the processor's frequency fell from {first_hz:.3g} to {last_hz:.3g} Hz between repeats")
+    return doubts
+
+
+def _candidate_error(kind: str) -> type[CandidateError]:
+    return {"OutOfMemory": errors.OutOfMemory, "Crashed": errors.Crashed, "Hung": errors.Hung}[kind]
+
+
+def _bench_error(failure: wire.Failure) -> BenchError:
+    """The error of ours for a failure that no network is to blame for."""
+    kind = {"MeterError": MeterError, "BadFile": TransportError, "NoRuntime": TransportError}.get(
+        failure.kind, BenchError
+    )
+    return kind(f"the agent reports {failure.kind}: {failure}")

@@ -1,0 +1,152 @@
+"""A session with an agent: requests and answers, each with a timeout; an agent that died is started anew."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+from collections.abc import Mapping
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from joulefront.errors import AgentTimeout, BenchError, WireMismatch
+from joulefront.protocols import Channel, Transport
+from joulefront_agent import wire
+
+_HELLO_S = 60.0
+_SHORT_S = 20.0
+
+
+class Session:
+    """Talks to one agent at a time over ``transport``; one request at a time, each by the thread that calls.
+
+    Opening it starts an agent and greets it. After a TransportError, AgentDied or AgentTimeout the agent is gone, and
+    the next request starts another. A thread keeps an idle agent alive.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._channel: Channel | None = None
+        self._lock = threading.Lock()
+        self._last_id = 0
+        self._ended = threading.Event()
+        self._pinger = threading.Thread(target=self._keep_alive, name="joulefront-ping", daemon=True)
+        self.facts: Mapping[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            self._open()
+        self._pinger.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._pinger.join()
+        with self._lock:
+            self._drop()
+
+    def conditions(self) -> dict[str, Any]:
+        """How the device is now. Raises BenchError."""
+        return self._plain(self._request("conditions", {}, _SHORT_S))
+
+    def run(self, run: wire.Run) -> wire.Ran:
+        """One child process's work. Raises BenchError, and wire.Failure for what the agent says about the child."""
+        # The agent kills the child at its time-out; the rest is for the way there and back.
+        answer = self._request("run", run.to_wire(), run.timeout_s + _SHORT_S)
+        try:
+            return wire.Ran.from_wire(answer)
+        except wire.WireError as error:
+            raise WireMismatch(f"the agent's answer to run: {error}") from error
+
+    def _plain(self, answer: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return wire.plain(answer, "answer")
+        except wire.WireError as error:
+            raise WireMismatch(f"the agent's answer: {error}") from error
+
+    def _request(self, op: str, params: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        with self._lock:
+            channel = self._channel or self._open()
+            return self._exchange(channel, op, params, timeout_s)
+
+    def _open(self) -> Channel:
+        """Start an agent and check that it is one of ours."""
+        self._channel = channel = self._transport.start()
+        try:
+            facts = self._plain(self._exchange(channel, "hello", wire.hello_params(wire.SILENCE_S), _HELLO_S))
+            if facts.get("protocol") != wire.VERSION:
+                raise WireMismatch(
+                    f"the agent speaks version {facts.get('protocol')!r} of the protocol, this harness {wire.VERSION}"
+                )
+            ours = importlib.metadata.version("apache-tvm-ffi")
+            if facts.get("tvm_ffi") != ours:
+                raise WireMismatch(
+                    f"the device has apache-tvm-ffi {facts.get('tvm_ffi')}, this harness {ours}; both must be the same"
+                )
+        except wire.Failure as failure:
+            self._drop()
+            raise WireMismatch(f"the agent refused the handshake: {failure}") from failure
+        except BenchError:
+            self._drop()
+            raise
+        self.facts = facts
+        return channel
+
+    def _exchange(self, channel: Channel, op: str, params: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """Send a request and wait for its answer, pinging meanwhile. The lock is held."""
+        try:
+            number = self._send(channel, op, params)
+            deadline_s = monotonic() + timeout_s
+            heard_s = monotonic()
+            while True:
+                try:
+                    answer = self._decode(channel.receive(min(wire.PING_S, max(0.0, deadline_s - monotonic()))))
+                except AgentTimeout as error:
+                    if monotonic() >= deadline_s or monotonic() - heard_s >= wire.SILENCE_S:
+                        raise AgentTimeout(f"{op} took more than {timeout_s:g} s: {error}") from error
+                    self._send(channel, "ping", {})
+                    continue
+                heard_s = monotonic()
+                if answer.id is None:
+                    raise WireMismatch(f"the agent could not read a request: {answer.error}")
+                if answer.id == number:
+                    break
+        except BaseException:
+            # Whatever else comes over this channel would be the answer to another question.
+            self._drop()
+            raise
+        if answer.error is not None:
+            raise answer.error
+        assert answer.ok is not None
+        return answer.ok
+
+    def _send(self, channel: Channel, op: str, params: dict[str, Any]) -> int:
+        self._last_id += 1
+        channel.send(wire.encode_request(wire.Request(self._last_id, op, params)))
+        return self._last_id
+
+    def _decode(self, line: bytes) -> wire.Answer:
+        try:
+            return wire.decode_answer(line)
+        except wire.WireError as error:
+            raise WireMismatch(f"what the agent wrote is not of the protocol: {error}") from error
+
+    def _drop(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _keep_alive(self) -> None:
+        """Ping an agent that nobody talks to; whoever does talk pings it themselves."""
+        while not self._ended.wait(wire.PING_S):
+            if not self._lock.acquire(blocking=False):
+                continue
+            try:
+                if self._channel is not None:
+                    self._exchange(self._channel, "ping", {}, _SHORT_S)
+            except (BenchError, wire.Failure):
+                pass  # it was dropped: the next request starts another, or says why it cannot
+            finally:
+                self._lock.release()
