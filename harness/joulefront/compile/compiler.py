@@ -1,0 +1,76 @@
+"""The compiler: torch model in, shared library out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tvm
+from tvm import relax
+
+from joulefront.compile import link
+from joulefront.compile.export import first_line, imported
+from joulefront.compile.kernels import Machine
+from joulefront.compile.lower import lower
+from joulefront.compile.simplify import simplify
+from joulefront.errors import CompileError
+from joulefront.records import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class TvmCompiler:
+    """torch.export, Relax, kernels written for the target, LLVM, one shared library with ``main`` for the Relax VM.
+
+    Two compilations of the same weights give the same bytes.
+    """
+
+    kind = "tvm"
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.key = _key(target)
+
+    def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
+        """Write the library for ``model`` at the shapes of ``example`` to the path ``library``.
+
+        ``model`` is in eval mode, float32 and on the CPU, and stays as it is. Raises CompileError when the model cannot
+        be exported, an operator cannot be compiled, or there is nothing to link with.
+        """
+        if link.linker(self.target.triple) is None:
+            link.link(None, self.target.triple, library)
+        module = imported(model, example)
+        machine = Machine.of(self.target)
+        try:
+            target = tvm.target.Target(_llvm(self.target))
+            with target:
+                executable = relax.build(lower(simplify(module), machine), target)
+        except Exception as error:
+            raise CompileError(
+                f"TVM cannot compile {type(model).__name__} for {self.target.cpu}: {type(error).__name__}: "
+                f"{first_line(error)}"
+            ) from error
+        link.link(executable, self.target.triple, library)
+
+
+def _llvm(target: Target) -> dict[str, Any]:
+    """The target in TVM's terms."""
+    described: dict[str, Any] = {"kind": "llvm", "mtriple": target.triple, "mcpu": target.cpu}
+    if target.features:
+        described["mattr"] = list(target.features)
+    return described
+
+
+def _key(target: Target) -> str:
+    """All that a library's bytes depend on but the model: versions, this package's source, the target and the linker."""
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(f"{source.relative_to(folder)}\0".encode() + source.read_bytes())
+    fields = ",".join(f"{name}={value}" for name, value in asdict(target).items())
+    versions = ",".join(f"{package}={version(package)}" for package in ("apache-tvm", "torch"))
+    return f"tvm({versions},kernels={digest.hexdigest()[:16]},{fields},linker={link.version(target.triple)})"

@@ -1,0 +1,12 @@
+"""The kernels, one file a kind. An operator that has none runs as the plain loops that TVM makes of it."""
+
+from __future__ import annotations
+
+from joulefront.compile.kernels.anchor import KERNEL, Anchor, Kernel
+from joulefront.compile.kernels.conv2d import Conv2d
+from joulefront.compile.kernels.dense import Dense
+from joulefront.compile.kernels.machine import Machine
+
+__all__ = ["KERNEL", "KERNELS", "Anchor", "Kernel", "Machine"]
+
+KERNELS: tuple[Kernel, ...] = (Conv2d(), Dense())

@@ -1,0 +1,28 @@
+"""What a kernel needs to know about the processor it is written for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from joulefront.records import Target
+
+FLOAT_B = 4
+SERIAL_MACS = 400_000  # below this the thread pool's hand-over (some 5 µs) costs more than a second core gains
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """``lanes`` float32 fit one vector register, ``registers`` of those there are, ``threads`` run one inference."""
+
+    lanes: int
+    registers: int
+    threads: int
+
+    @classmethod
+    def of(cls, target: Target) -> Machine:
+        """The machine that a target describes."""
+        return cls(target.vector_floats, target.vector_registers, target.threads)
+
+    def parallel(self, macs: int) -> bool:
+        """Whether a kernel of so many multiply-adds is worth more than one thread."""
+        return self.threads > 1 and macs >= SERIAL_MACS

@@ -1,0 +1,227 @@
+"""The register tile that convolution and dense share: some pixels times some vectors of output channels.
+
+Every output of a tile has its accumulator in a register from the first product to the last. The weights are packed so
+that a panel of ``vectors * lanes`` output channels is read as one stream; the input is read one float at a time and
+broadcast, so that the number of input channels may be anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm.tirx import BufferLoad, FloatImm, ForKind, IfThenElse
+from tvm.tirx.stmt import AllocBuffer
+
+from joulefront.compile.kernels.machine import Machine
+from joulefront.compile.kernels.tir import (
+    Buffer,
+    Expr,
+    Stmt,
+    index,
+    let,
+    loop,
+    sequence,
+    splat,
+    stack,
+    store_vector,
+    vector,
+)
+
+_CHAINS = 8  # independent sums that keep two multiply-add units of four cycles' latency busy
+_MAX_VECTORS = 4  # one pixel's accumulators stay a stack allocation (256 B of AVX-512)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """``pixels`` outputs wide and ``vectors`` registers of channels deep."""
+
+    vectors: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stretch of ``length`` products, contiguous in the input and in the weights, for some pixels of a tile.
+
+    ``weight`` is the offset of its first weight in the panel's row and ``inputs`` gives for each pixel that takes part
+    the offset of its first input; ``step`` is the distance of one input from the next, in elements.
+    """
+
+    length: int
+    weight: Expr
+    inputs: dict[int, Expr]
+    step: int = 1
+
+
+def split(width: int, most: int) -> list[tuple[int, int]]:
+    """A width cut into tiles of at most ``most``, as even as can be: (first, size) of each."""
+    count = -(-width // most)
+    small, larger = divmod(width, count)
+    sizes = [small + 1] * larger + [small] * (count - larger)
+    return [(sum(sizes[:i]), size) for i, size in enumerate(sizes)]
+
+
+def choose(machine: Machine, *, width: int, rows: int, channels: int, depth: int) -> Tile:
+    """The tile that a simple model of the core finds quickest for ``rows`` rows of ``width`` pixels.
+
+    ``depth`` is the number of products in each output. The model counts, for each step of the depth, the cycles of the
+    multiply-adds (two a cycle), of the loads (two a cycle) and of the latency of too few independent sums.
+    """
+    needed = -(-channels // machine.lanes)
+    best: tuple[float, int, int] | None = None
+    for vectors in range(1, min(needed, _MAX_VECTORS) + 1):
+        panels = -(-needed // vectors)
+        if machine.threads > 1 and rows == 1 and panels < min(needed, machine.threads):
+            continue
+        for pixels in range(1, max(1, (machine.registers - vectors - 1) // vectors) + 1):
+            cycles = 0.0
+            for _, size in split(width, pixels):
+                sums = vectors * size
+                cycles += max(sums / 2, (vectors + size) / 2, 4 * min(1.0, sums / _CHAINS)) + (20 + 2 * sums) / depth
+            cost = (panels * cycles, -vectors, pixels)
+            if best is None or cost < best:
+                best = cost
+            if pixels >= width:
+                break
+    assert best is not None
+    return Tile(-best[1], best[2])
+
+
+def pack(weight: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Weights (depth…, channels) as panels (ceil(channels / width), depth…, width), padded with zeros."""
+    channels = weight.shape[-1]
+    panels = -(-channels // width)
+    padded = np.zeros((*weight.shape[:-1], panels * width), np.float32)
+    padded[..., :channels] = weight
+    return np.ascontiguousarray(np.moveaxis(padded.reshape(*weight.shape[:-1], panels, width), -2, 0))
+
+
+def emit(
+    machine: Machine,
+    *,
+    vectors: int,
+    pixels: int,
+    channels: int,
+    panel: Expr,
+    data: Buffer,
+    weight: Buffer,
+    products: Callable[[Callable[[Sequence[Run]], Stmt]], Stmt],
+    store: Callable[[Expr, Expr, Expr], Stmt],
+) -> Stmt:
+    """One tile: clear the accumulators, sum up the products, then finish and store.
+
+    ``data`` and ``weight`` are one-dimensional. ``products`` is given a function that turns runs into statements and
+    returns the whole sum (around which it may put loops). ``store`` takes the pixel's number in the tile, the channel
+    and the value.
+    """
+    lanes, width = machine.lanes, vectors * machine.lanes
+    splits = max(1, _CHAINS // (vectors * pixels))
+    sums = [[stack(f"sum{pixel}_{part}", width) for part in range(splits)] for pixel in range(pixels)]
+    buffers = [buffer for parts in sums for buffer in parts]
+    clear = [
+        store_vector(buffer, index(v * lanes), splat(_zero(), lanes), lanes)
+        for buffer in buffers
+        for v in range(vectors)
+    ]
+
+    def step(run: Run, k: Expr, part: int) -> list[Stmt]:
+        statements, columns = [], []
+        for v in range(vectors):
+            column, bind = let(f"w{v}", vector(weight, run.weight + k * width + v * lanes, lanes), lanes)
+            statements.append(bind)
+            columns.append(column)
+        for pixel, first in run.inputs.items():
+            value, bind = let(f"x{pixel}", splat(_load(data, first + k * run.step), lanes), lanes)
+            statements.append(bind)
+            for v, column in enumerate(columns):
+                at = index(v * lanes)
+                total = vector(sums[pixel][part], at, lanes) + value * column
+                statements.append(store_vector(sums[pixel][part], at, total, lanes))
+        return statements
+
+    def steps(run: Run, first: Expr, count: int) -> list[Stmt]:
+        return [statement for part in range(count) for statement in step(run, first + part, part)]
+
+    def add(runs: Sequence[Run]) -> Stmt:
+        statements = []
+        for run in runs:
+            rounds, rest = divmod(run.length, splits)
+            if rounds:
+                statements.append(loop("k", rounds, lambda k, run=run: sequence(steps(run, k * splits, splits))))  # type: ignore[misc]
+            statements += steps(run, index(rounds * splits), rest)
+        return sequence(statements)
+
+    scratch = stack("tile", pixels * width)
+    gather = []
+    for pixel, parts in enumerate(sums):
+        for v in range(vectors):
+            total = vector(parts[0], index(v * lanes), lanes)
+            for part in parts[1:]:
+                total = total + vector(part, index(v * lanes), lanes)
+            gather.append(store_vector(scratch, index(pixel * width + v * lanes), total, lanes))
+
+    def finish(pixel: Expr) -> Stmt:
+        return _finish(
+            lanes,
+            vectors,
+            channels,
+            panel,
+            lambda at: _load(scratch, pixel * width + at),
+            lambda c, x: store(pixel, c, x),
+        )
+
+    return sequence(
+        [
+            *(AllocBuffer(buffer) for buffer in [*buffers, scratch]),
+            *clear,
+            products(add),
+            *gather,
+            loop("pixel", pixels, finish),
+        ]
+    )
+
+
+def _finish(
+    lanes: int,
+    vectors: int,
+    channels: int,
+    panel: Expr,
+    value: Callable[[Expr], Expr],
+    store: Callable[[Expr, Expr], Stmt],
+) -> Stmt:
+    """Store one pixel's channels of a panel; the last panel's odd channels go in pieces of 8, 4, 2 and 1."""
+    width = vectors * lanes
+    base = panel * width
+
+    def piece(first: Expr, size: int) -> Stmt:
+        return loop("lane", size, lambda lane: store(base + first + lane, value(first + lane)), ForKind.VECTORIZED)
+
+    def pieces(count: int) -> Stmt:
+        whole, rest = divmod(count, lanes)
+        statements = [loop("v", whole, lambda v: piece(v * lanes, lanes))] if whole else []
+        first, size = whole * lanes, lanes // 2
+        while rest:
+            if rest >= size:
+                statements.append(piece(index(first), size))
+                first, rest = first + size, rest - size
+            size //= 2
+        return sequence(statements)
+
+    panels = -(-channels // width)
+    odd = channels - (panels - 1) * width
+    if odd == width:
+        return pieces(width)
+    if panels == 1:
+        return pieces(odd)
+    return IfThenElse(panel < panels - 1, pieces(width), pieces(odd))
+
+
+def _zero() -> Expr:
+    return FloatImm("float32", 0.0)
+
+
+def _load(buffer: Buffer, offset: Expr) -> Expr:
+    return BufferLoad(buffer, [offset])
