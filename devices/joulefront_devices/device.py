@@ -45,8 +45,8 @@ class Device(Table):
     settle: SettleTable = SettleTable()
 
 
-def load(name_or_path: str) -> Device:
-    """The ready profile of that name, or the file at that path when it ends in ``.toml``.
+def load(name_or_path: str, *, folder: Path = Path()) -> Device:
+    """The ready profile of that name, or the file at that path, relative to ``folder``, when it ends in ``.toml``.
 
     Raises ConfigError when there is none, or when its file is wrong.
     """
@@ -60,7 +60,7 @@ def load(name_or_path: str) -> Device:
             )
         text = (_folder() / f"{name_or_path}.toml").read_text(encoding="utf-8")
         return config.parse(text, Device, source=f"profile {name_or_path}")
-    path = Path(name_or_path).expanduser()
+    path = folder / Path(name_or_path).expanduser()
     device = config.read(path, Device)
     # A transport of the user's own lies beside the device's file, wherever the study that names it is.
     file, colon, found = device.transport.kind.rpartition(":")

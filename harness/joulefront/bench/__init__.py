@@ -1,1 +1,5 @@
 """The bench: a session with a device, and the measuring protocol."""
+
+from joulefront.bench.bench import TRANSPORTS, Bench
+
+__all__ = ["TRANSPORTS", "Bench"]

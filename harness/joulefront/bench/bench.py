@@ -54,7 +54,8 @@ class Plan:
 class Bench:
     """Measures compiled networks on one device; a context manager that holds the device while it is open.
 
-    ``facts`` is what the device says about itself and ``target`` what to compile for; both are known once it is open.
+    Once it is open, ``facts`` is what the device says about itself, as plain values; ``target`` what to compile for; and
+    ``energy_reason`` why measurements will have no energy, None when they will.
     ``reference`` is a network that is known to run there: when another fails, it settles whose fault that was.
     Opening raises ConfigError for a device that is described wrongly, and BenchError when it cannot be used.
     """
@@ -66,7 +67,9 @@ class Bench:
         self._stack = ExitStack()
         self._transport: Transport
         self._session: Session
+        self.facts: Mapping[str, Any]
         self.target: Target
+        self.energy_reason: str | None
         self.reference: Job | None = None
 
     def __enter__(self) -> Self:
@@ -76,6 +79,8 @@ class Bench:
             self._transport = plugins.build(self._device.transport, TRANSPORTS, folder=Path.cwd(), where=where)
             stack.callback(self._transport.close)
             self._session = stack.enter_context(Session(self._transport))
+            self.facts = self._session.facts
+            self.energy_reason = self._why_no_energy()
             self.target = target_of(self._device, self.facts, self._threads)
             self._stack = stack.pop_all()
         return self
@@ -86,18 +91,11 @@ class Bench:
         self._stack.close()
 
     @property
-    def facts(self) -> Mapping[str, Any]:
-        """What the agent's hello says about the device: plain values."""
-        return self._session.facts
-
-    @property
     def has_energy(self) -> bool:
         """Whether measurements will have an energy."""
         return self.energy_reason is None
 
-    @property
-    def energy_reason(self) -> str | None:
-        """Why measurements will have no energy; None when they will."""
+    def _why_no_energy(self) -> str | None:
         if self._device.meter == "none":
             return f'the file of device {self._device.name!r} says meter = "none"'
         if self.facts["sensor"] is None:
