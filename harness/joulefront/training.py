@@ -128,7 +128,7 @@ def evaluate(
     *,
     limit: int | None = None,
     seed: int = 0,
-    batch_size: int = 250,
+    batch_size: int = 100,
 ) -> Score:
     """What ``model`` reaches on a split: all of it, or the first ``limit`` examples of its order shuffled by ``seed``.
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from joulefront.prune.groups import Example
-from joulefront.prune.surgery import named_groups
+from joulefront.prune.groups import Example, find_groups
 from joulefront.records import Genome, Space
 
 
@@ -42,7 +41,7 @@ class Predictor:
         self._space = space
         self._sizes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
         self._positions = _positions(model, example)
-        groups = named_groups(model, example)
+        groups = find_groups(model, example).by_name
         self._axes = [
             (index, axis.tensor, axis.dim, axis.owned.shape[1])
             for index, gene in enumerate(space.genes)

@@ -26,7 +26,7 @@ Example = tuple[Tensor, ...]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One dimension of one parameter or buffer, and which of its indices each channel of a group owns.
+    """One dimension of one parameter or buffer, ``size`` long, and which of its indices each channel of a group owns.
 
     ``owned`` is (channels, k): removing channel i removes the indices ``owned[i]``. ``produces`` tells the side that
     writes the channel (a convolution's filters, a BatchNorm's scale) from the side that reads it.
@@ -34,6 +34,7 @@ class Axis:
 
     tensor: str
     dim: int
+    size: int
     owned: Tensor
     produces: bool
 
@@ -60,6 +61,11 @@ class Groups:
 
     groups: tuple[ChannelGroup, ...]
     fixed: dict[str, str]
+
+    @property
+    def by_name(self) -> dict[str, ChannelGroup]:
+        """The groups that can be cut, by their names."""
+        return {group.name: group for group in self.groups}
 
 
 class _Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]  # the library has no types
@@ -96,14 +102,33 @@ def find_groups(model: nn.Module, example: Example) -> Groups:
         try:
             items = _items(graph, layer, pruner)
             seen.update(node.module for node, produces, _, _ in items if produces)
-            groups.append(_group(names, graph, layer, items))
+            groups.append(_group(graph, names, layer, items))
         except _Fixed as reason:
             fixed[names[layer]] = str(reason)
         except Exception as error:
             raise PruneError(
                 f"the channels coupled to layer {names[layer]!r} cannot be found: {type(error).__name__}: {error}"
             ) from error
-    return Groups(tuple(groups), fixed)
+    return Groups(tuple(_disjoint(groups, fixed)), fixed)
+
+
+def _disjoint(groups: list[ChannelGroup], fixed: dict[str, str]) -> list[ChannelGroup]:
+    """The groups that share no index of any tensor with another one; the others go to ``fixed``.
+
+    Coupled channels that overlap would be one group: where they do, torch-pruning lost its way (as it does where a
+    concatenation is flattened).
+    """
+    owners: dict[tuple[str, int], Tensor] = {}
+    clashes: dict[str, str] = {}
+    for number, group in enumerate(groups):
+        for axis in group.axes:
+            owner = owners.setdefault((axis.tensor, axis.dim), torch.full((axis.size,), -1))
+            for other in torch.unique(owner[axis.owned]).tolist():
+                if other not in (-1, number):
+                    clashes[groups[other].name], clashes[group.name] = group.name, groups[other].name
+            owner[axis.owned] = number
+    fixed |= {name: f"torch-pruning mixes its channels up with those of {other!r}" for name, other in clashes.items()}
+    return [group for group in groups if group.name not in clashes]
 
 
 def _execution_order(model: nn.Module, example: Example) -> list[nn.Module]:
@@ -168,9 +193,10 @@ def _items(graph: _Graph, layer: nn.Module, pruner: object) -> list[_Item]:
     ]
 
 
-def _group(names: dict[nn.Module, str], graph: _Graph, layer: nn.Module, items: list[_Item]) -> ChannelGroup:
+def _group(graph: _Graph, names: dict[nn.Module, str], layer: nn.Module, items: list[_Item]) -> ChannelGroup:
     """The group as plain data. Raises _Fixed with the reason when it is better left alone."""
     name, channels, block = names[layer], len(items[0][2]), 1
+    sizes = {tensor: value.shape for tensor, value in graph.model.state_dict().items()}
     axes: list[Axis] = []
     for node, produces, indices, roots in items:
         module = node.module
@@ -185,7 +211,11 @@ def _group(names: dict[nn.Module, str], graph: _Graph, layer: nn.Module, items: 
             block = math.lcm(block, _block(owned, module.num_channels // module.num_groups, path))
         if isinstance(module, _ConvNd) and module.groups > 1:
             block = math.lcm(block, _block(owned, module.out_channels // module.groups, path))
-        axes += [Axis(tensor, dim, owned, out) for tensor, dim, out in tensors]
+        for tensor, dim, writes in tensors:
+            size = sizes[tensor][dim]
+            if int(owned.max()) >= size:
+                raise _Fixed(f"torch-pruning finds more channels in {path!r} than it has")
+            axes.append(Axis(tensor, dim, size, owned, writes))
     if channels % block:
         raise _Fixed(f"its {channels} channels hang together in runs of {block}")
     return ChannelGroup(name, channels, block, tuple(axes))

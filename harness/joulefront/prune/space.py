@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ def find_space(
     for name in exclude:
         if name not in layers:
             raise ConfigError(f"space.exclude: the model has no layer {name!r}; {nearest(name, layers)}")
+        if not any(True for _ in model.get_submodule(name).parameters()):
+            raise ConfigError(f"space.exclude: layer {name!r} has no weights, so there is nothing to leave alone")
     check_export(model, example)
     found = find_groups(model, example)
     groups = [group for group in found.groups if not _touches(group, exclude)]
@@ -72,15 +75,20 @@ def _touches(group: ChannelGroup, exclude: Sequence[str]) -> bool:
 
 def _try_each(model: nn.Module, example: Example, groups: dict[str, ChannelGroup], genes: Sequence[Gene]) -> None:
     """Cut each gene alone to its smallest width: a coupling that was missed shows when only one side is cut."""
+    broken: dict[str, PruneError] = {}
     for gene in genes:
         # From the end, so that a cut which only works where the first channels are kept does not pass.
         keep = torch.arange(groups[gene.name].channels)[-gene.widths[0] :]
         try:
             shrink(model, example, groups, {gene.name: keep})
         except PruneError as error:
-            raise PruneError(
-                f"layer {gene.name!r} cannot be cut: {error}; leave it alone with exclude = [{gene.name!r}] in [space]"
-            ) from error
+            broken[gene.name] = error
+    if broken:
+        name, first = next(iter(broken.items()))
+        raise PruneError(
+            f"layer {name!r} cannot be cut: {first}. To leave alone what cannot be cut, set "
+            f"exclude = {json.dumps(list(broken))} in [space]"
+        ) from first
 
 
 def _reason(found: Groups, groups: Sequence[ChannelGroup], multiple: int, floor: float) -> str:

@@ -11,7 +11,7 @@ from safetensors.torch import save as serialise
 from torch import nn
 
 from joulefront.errors import StoreError
-from joulefront.prune.groups import Example
+from joulefront.prune.groups import Example, Groups
 from joulefront.prune.surgery import cut_to_widths
 
 
@@ -24,13 +24,15 @@ def save(model: nn.Module, path: Path) -> None:
         raise StoreError(f"{path}: cannot be written: {error}") from error
 
 
-def load(model: nn.Module, example: Example, widths: Mapping[str, int], path: Path) -> nn.Module:
+def load(
+    model: nn.Module, example: Example, widths: Mapping[str, int], path: Path, *, groups: Groups | None = None
+) -> nn.Module:
     """The pruned network that ``save`` wrote: ``model``, unpruned, cut to ``widths`` and given the weights in ``path``.
 
-    ``model`` itself is left as it is. Raises StoreError when the file cannot be read, is damaged or holds another
+    ``model`` itself is left as it is; ``groups`` as for ``cut``. Raises StoreError when the file cannot be read, is damaged or holds another
     network, and PruneError when the widths are not of this model.
     """
-    small = cut_to_widths(model, example, widths)
+    small = cut_to_widths(model, example, widths, groups=groups)
     try:
         small.load_state_dict(parse(path.read_bytes()), strict=True)
     except OSError as error:

@@ -12,13 +12,14 @@ from torch.utils.data import Dataset
 
 from joulefront import protocols
 from joulefront.errors import ConfigError
+from joulefront.training import load_batch
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """A classifier and its data; override ``loss`` and ``metric`` for anything else.
 
-    ``example`` is one input tensor or a tuple of them, batch dimension first. The splits are map-style datasets of
+    ``example`` is one input tensor or a sequence of them, batch dimension first. The splits are map-style datasets of
     ``(input, target)``; a model that is only measured needs none of them.
     """
 
@@ -29,8 +30,8 @@ class Task:
     test: Dataset[Any] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.example, Tensor):
-            object.__setattr__(self, "example", (self.example,))
+        example: object = self.example
+        object.__setattr__(self, "example", (example,) if isinstance(example, Tensor) else tuple(self.example))
         if isinstance(self.model, nn.Module):
             self.model.eval()
 
@@ -77,6 +78,7 @@ def check(task: object, *, needs_data: bool) -> protocols.Task:
             raise ConfigError(f"task.model returns {type(output).__name__}: expected one tensor")
         for name in ("train", "validation", "test"):
             _check_split(name, getattr(task, name), example)
+        _check_judgement(task)
     return task
 
 
@@ -96,13 +98,35 @@ def _check_split(name: str, dataset: Any, example: tuple[Tensor, ...]) -> None:
     except Exception as error:
         raise ConfigError(f"task.{name}[0]: expected a pair (input, target): {_line(error)}") from error
     several = inputs if isinstance(inputs, tuple | list) else (inputs,)
-    shapes = [tuple(torch.as_tensor(part).shape) for part in several]
+    odd = [type(part).__name__ for part in several if not isinstance(part, Tensor)]
+    if odd:
+        raise ConfigError(f"task.{name}[0]: expected tensors as inputs, not {', '.join(odd)}: give it a transform")
+    shapes = [tuple(part.shape) for part in several]
     expected = [tuple(part.shape[1:]) for part in example]
     if shapes != expected:
         raise ConfigError(
             f"task.{name}: its inputs have the shape {_shapes(shapes)}, those of task.example, without the batch "
             f"dimension, {_shapes(expected)}"
         )
+
+
+def _check_judgement(task: protocols.Task) -> None:
+    """Raise ConfigError unless loss and metric take what the model makes of two examples."""
+    assert task.train is not None
+    step = "the model on a batch of two"
+    try:
+        inputs, targets = load_batch(task.train, torch.tensor([0, len(task.train) - 1]))  # type: ignore[arg-type]
+        outputs = task.model(*inputs) if isinstance(inputs, tuple | list) else task.model(inputs)
+        step = "task.loss"
+        loss = task.loss(outputs, targets)
+        step = "task.metric"
+        metric = task.metric(outputs.detach(), targets)
+    except Exception as error:
+        raise ConfigError(f"{step} fails on examples of task.train: {_line(error)}") from error
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        raise ConfigError("task.loss: expected a tensor of one element that can be differentiated")
+    if not isinstance(metric, float | int) or metric > 1:
+        raise ConfigError(f"task.metric: expected a number of at most 1, which is perfect, not {metric!r}")
 
 
 def _shapes(shapes: list[tuple[int, ...]]) -> str:
