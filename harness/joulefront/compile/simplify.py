@@ -27,6 +27,9 @@ _FOLDED = {
     "relax.exp": np.exp,
 }
 
+# Transposed convolution can be lowered in this layout alone.
+_LAYOUTS = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}
+
 
 def simplify(module: Any) -> Any:
     """The module with its convolutions in NHWC, BatchNorm and constants folded, ready to be lowered."""
@@ -35,7 +38,7 @@ def simplify(module: Any) -> Any:
         _rewrite(_Fold),
         relax.transform.CanonicalizeBindings(),
         relax.transform.DeadCodeElimination(),
-        relax.transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "HWIO"]}),
+        relax.transform.ConvertLayout(_LAYOUTS),
         _rewrite(_Fold),
         _rewrite(_Flatten),
         relax.transform.CanonicalizeBindings(),
@@ -123,7 +126,30 @@ class _Fold(_Rewriter):
         if name == "relax.nn.adaptive_avg_pool2d" and [int(size) for size in call.attrs.output_size or []] == [1, 1]:
             axes = [call.attrs.layout.index("H"), call.attrs.layout.index("W")]
             return op.mean(call.args[0], axes, keepdims=True)
-        return self.folded(name, call)
+        if name == "relax.take" and call.attrs.mode == "fast":
+            # An index out of bounds is to be a wrong output and not a crash.
+            return op.take(*call.args, axis=call.attrs.axis, mode="clip")
+        folded = self.folded(name, call)
+        return self.moved(name, call) if folded is None else folded
+
+    def moved(self, name: str, call: Any) -> Any | None:
+        """The call as a change of shape that moves no data."""
+        shape = shape_of(call)
+        if shape is None:
+            return None
+        # TVM's layout pass crashes on negative axes of expand_dims and squeeze; reshape has none.
+        if name in {"relax.expand_dims", "relax.squeeze"}:
+            return op.reshape(call.args[0], shape)
+        if name == "relax.broadcast_to" and shape_of(call.args[0]) == shape:
+            return call.args[0]
+        if name == "relax.matmul":
+            repeated = self.source(call.args[1])
+            if repeated is None or repeated.op.name != "relax.broadcast_to":
+                return None
+            weight, data = self.value(repeated.args[0]), shape_of(call.args[0])
+            if weight is not None and weight.ndim == 2 and data is not None and data[:-1] == shape[:-1]:
+                return op.matmul(call.args[0], repeated.args[0])
+        return None
 
     def folded(self, name: str, call: Any) -> Any | None:
         """The value of a call whose arguments are constants."""
