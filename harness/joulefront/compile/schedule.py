@@ -1,135 +1,144 @@
-"""From fused functions to code: each anchor is replaced by its kernel, with what was fused behind it."""
+"""From fused functions to code: each anchor and each reduction is replaced by its kernel, with what was fused to it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import s_tir, tirx
+from tvm.ir import Call
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
-from joulefront.compile.kernels import KERNEL, KERNELS, Anchor, Machine
-from joulefront.compile.kernels.tir import Expr, Stmt, dims, replace, replace_loads, sequence
+from joulefront.compile.kernels import KERNEL, KERNELS, Anchor, Machine, reduction
+from joulefront.compile.kernels.tir import Expr, Stmt, Store, dims, loads, replace, replace_loads, sequence
 
 
 def apply_kernels(machine: Machine) -> Any:
-    """The pass that puts kernels in the place of their anchors."""
+    """The pass that puts kernels in the place of the loops of TVM's operators."""
 
     @tvm.transform.module_pass(opt_level=0, name="ApplyKernels")  # type: ignore[untyped-decorator, unused-ignore]
     def run(module: Any, _context: Any) -> Any:
+        scheduled = {
+            variable: _scheduled(function, machine)
+            for variable, function in module.functions_items()
+            if isinstance(function, tirx.PrimFunc)
+        }
         module = module.clone()
-        for variable, function in list(module.functions_items()):
-            if isinstance(function, tirx.PrimFunc):
-                scheduled = scheduled_function(function, machine)
-                if scheduled is not None:
-                    module.update_func(variable, scheduled)
+        for variable, function in scheduled.items():
+            module.update_func(variable, function)
         return module
 
     return run
 
 
-def scheduled_function(function: Any, machine: Machine) -> Any | None:
-    """The function with its anchor replaced, or None when it has none that a kernel can replace."""
-    nests = _nests(function)
-    anchors = [nest for nest in nests or () if KERNEL in nest.block.annotations]
-    if len(anchors) != 1:
-        return None
-    fused = _inlined(function)
-    nests = _nests(fused)
-    if nests is not None and len(nests) <= 2 and (body := _fused(nests, fused, machine)) is not None:
-        return _with_body(fused, body, [])
+def _scheduled(function: Any, machine: Machine) -> Any:
+    """The function with its kernels; as it is, where none applies."""
+    blocks = _blocks(function)
+    principal = [block for block in blocks or () if _is_principal(block)]
+    if not principal:
+        return function
+    if len(principal) == 1:
+        inlined = _inlined(function, principal[0].name_hint)
+        body = _fused(inlined, machine)
+        if body is not None:
+            return _with_body(inlined, body, [])
     return _unfused(function, machine)
 
 
-@dataclass(frozen=True)
-class _Nest:
-    """A loop nest of a function, and the block in it."""
-
-    statement: Stmt
-    block: Any
-
-    @property
-    def store(self) -> Any:
-        return self.block.body
-
-    @property
-    def indices(self) -> list[Any]:
-        return [axis.var for axis in self.block.iter_vars]
+def _is_principal(block: Any) -> bool:
+    """Whether a block computes something that others are fused to."""
+    return KERNEL in block.annotations or block.init is not None
 
 
-def _nests(function: Any) -> list[_Nest] | None:
-    """The function's loop nests in order; None when it is not a plain sequence of them."""
+def _statements(function: Any) -> list[Stmt]:
     body = function.body.block.body
-    nests = []
-    for statement in body.seq if isinstance(body, tirx.SeqStmt) else [body]:
+    return list(body.seq) if isinstance(body, tirx.SeqStmt) else [body]
+
+
+def _blocks(function: Any) -> list[Any] | None:
+    """The blocks of the function's loop nests, in order; None when it is not a plain sequence of such nests."""
+    blocks = []
+    for statement in _statements(function):
         inner = statement
         while isinstance(inner, tirx.For):
             inner = inner.body
         if not isinstance(inner, SBlockRealize) or not isinstance(inner.block.body, tirx.BufferStore):
             return None
-        nests.append(_Nest(statement, inner.block))
-    return nests
+        blocks.append(inner.block)
+    return blocks
 
 
-def _inlined(function: Any) -> Any:
-    """The function with all that follows the anchor in one block."""
+def _inlined(function: Any, principal: str) -> Any:
+    """The function with what cheaply prepares the principal block inlined there, and what follows it in one block."""
     schedule = s_tir.Schedule(tvm.IRModule({"main": function}))
-    root = schedule.get_sblock("root")
-    blocks = schedule.get_child_blocks(root)
-    for block in blocks[:-1]:
-        if KERNEL not in schedule.get(block).annotations:
+    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
+    names = [schedule.get(block).name_hint for block in blocks]
+    first = names.index(principal)
+    for position, block in enumerate(blocks[:-1]):
+        if position > first or (position < first and _is_cheap(schedule.get(block))):
             schedule.compute_inline(block)
     return schedule.mod["main"]
 
 
-def _fused(nests: list[_Nest], function: Any, machine: Machine) -> Stmt | None:
-    """The kernel that stores what the last block stores; None if that is not element by element what it computes."""
-    anchor, last = nests[0], nests[-1]
-    result = anchor.store.buffer
-    if KERNEL not in anchor.block.annotations:
+def _is_cheap(block: Any) -> bool:
+    """Whether a block, say padding, may as well be computed again for each of its readers."""
+    calls: set[str] = set()
+
+    def note(call: Any) -> Any:
+        calls.add(call.op.name)
+        return call
+
+    tvm_ffi.structural_map(block.body.value, (Call, note))
+    return calls <= {"tirx.if_then_else", "tirx.likely"}
+
+
+def _fused(function: Any, machine: Machine) -> Stmt | None:
+    """The kernel that stores what the last block stores; None if that is not, element by element, what it computes."""
+    blocks = _blocks(function)
+    if blocks is None or not _is_principal(blocks[0]) or len(blocks) > 2:
         return None
-    if anchor is not last:
-        if len(last.indices) != len(last.store.indices) or not _identical(last.store.indices, last.indices):
-            return None
-        loads: list[Any] = []
-        replace_loads(last.store.value, result, lambda load: loads.append(load) or load)  # type: ignore[func-returns-value]
-        if dims(result) != dims(last.store.buffer) or not all(_identical(load.indices, last.indices) for load in loads):
-            return None
+    block, last = blocks[0], blocks[-1]
+    result, target, axes = block.body.buffer, last.body.buffer, [axis.var for axis in last.iter_vars]
+    if block is last:
+        return _kernel(block, function, machine, _plain_store(result))
+    reads = [load for load in loads(last.body.value) if load.source.same_as(result)]
+    if dims(result) != dims(target) or not all(
+        _identical(at, axes) for at in [last.body.indices, *(r.indices for r in reads)]
+    ):
+        return None
 
-    def store(indices: Any, value: Expr) -> Stmt:
-        if anchor is last:
-            return tirx.BufferStore(result, value, list(indices))
-        finished = replace_loads(last.store.value, result, lambda _: value)
-        finished = replace(finished, dict(zip(last.indices, indices, strict=True)))
-        return tirx.BufferStore(last.store.buffer, finished, list(indices))
+    def store(indices: Sequence[Expr], value: Expr) -> Stmt:
+        finished = replace_loads(last.body.value, result, lambda _: value)
+        return tirx.BufferStore(target, replace(finished, dict(zip(axes, indices, strict=True))), list(indices))
 
-    return _emit(anchor, function, machine, store)
+    return _kernel(block, function, machine, store)
 
 
-def _unfused(function: Any, machine: Machine) -> Any | None:
-    """The function with its anchor's block alone replaced by the kernel."""
+def _unfused(function: Any, machine: Machine) -> Any:
+    """The function with each kernel in the place of just the one block."""
     statements = []
-    for nest in _nests(function) or ():
-        if KERNEL in nest.block.annotations:
-            buffer = nest.store.buffer
-            kernel = _emit(nest, function, machine, lambda at, x, to=buffer: tirx.BufferStore(to, x, list(at)))
-            if kernel is None:
-                return None
-            statements.append(kernel)
-        else:
-            statements.append(nest.statement)
+    for statement, block in zip(_statements(function), _blocks(function) or (), strict=True):
+        kernel = _kernel(block, function, machine, _plain_store(block.body.buffer)) if _is_principal(block) else None
+        statements.append(statement if kernel is None else kernel)
     return _with_body(function, sequence(statements), list(function.body.block.alloc_buffers))
 
 
-def _emit(nest: _Nest, function: Any, machine: Machine, store: Any) -> Stmt | None:
-    """The code of an anchor's kernel; None when what it reads is not a parameter of the function."""
-    data, weight = (region.buffer if hasattr(region, "buffer") else region.source for region in nest.block.reads)
+def _plain_store(buffer: Any) -> Store:
+    return lambda indices, value: tirx.BufferStore(buffer, value, list(indices))
+
+
+def _kernel(block: Any, function: Any, machine: Machine, store: Store) -> Stmt | None:
+    """The code that takes a block's place; None when there is none for it."""
+    if KERNEL not in block.annotations:
+        return reduction.emit(block, machine, store) if reduction.applies(block) else None
+    data, weight = (region.source for region in block.reads)
     if not all(any(buffer.same_as(parameter) for parameter in function.params) for buffer in (data, weight)):
         return None
-    parameters = dict(nest.block.annotations)
+    parameters = dict(block.annotations)
     kernel = next(kernel for kernel in KERNELS if kernel.name == parameters[KERNEL])
-    return kernel.emit(Anchor(parameters, data, weight, dims(nest.store.buffer), store), machine)
+    return kernel.emit(Anchor(parameters, data, weight, dims(block.body.buffer), store), machine)
 
 
 def _with_body(function: Any, body: Stmt, buffers: list[Any]) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from joulefront.compile.kernels import reduction
 from joulefront.compile.kernels.anchor import KERNEL, Anchor, Kernel
 from joulefront.compile.kernels.conv2d import Conv2d
 from joulefront.compile.kernels.dense import Dense
 from joulefront.compile.kernels.machine import Machine
 
-__all__ = ["KERNEL", "KERNELS", "Anchor", "Kernel", "Machine"]
+__all__ = ["KERNEL", "KERNELS", "Anchor", "Kernel", "Machine", "reduction"]
 
 KERNELS: tuple[Kernel, ...] = (Conv2d(), Dense())

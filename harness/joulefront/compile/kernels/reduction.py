@@ -9,9 +9,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import tvm_ffi
-from tvm import arith, tirx
-from tvm.ir.expr import TensorLoad
+from tvm import tirx
+from tvm.sym import Analyzer
 from tvm.tirx import ForKind
 from tvm.tirx.stmt import AllocBuffer
 
@@ -21,6 +20,7 @@ from joulefront.compile.kernels.tir import (
     Stmt,
     Store,
     index,
+    loads,
     loop,
     nest,
     replace,
@@ -42,9 +42,7 @@ def applies(block: Any) -> bool:
     if len(stored) != len(outputs) or not all(a.same_as(b.var) for a, b in zip(stored, outputs, strict=True)):
         return False
     last = outputs[-1].var
-    loads: list[Any] = []
-    tvm_ffi.structural_map(block.body.value, (TensorLoad, lambda load: loads.append(load) or load))  # type: ignore[func-returns-value]
-    return int(outputs[-1].dom.extent) > 1 and all(_contiguous(load.indices, last) for load in loads)
+    return int(outputs[-1].dom.extent) > 1 and all(_contiguous(read.indices, last) for read in loads(block.body.value))
 
 
 def emit(block: Any, machine: Machine, store: Store) -> Stmt:
@@ -83,7 +81,9 @@ def _chunk(block: Any, at: list[Expr], first: Expr, vectors: int, size: int, sto
     def each(body: Any) -> list[Stmt]:
         """``body(accumulator, indices of the output)`` for all lanes of all vectors."""
         return [
-            loop("lane", size, lambda lane, v=v: body(sums[v], lane, [*at, first + v * size + lane]), ForKind.VECTORIZED)  # type: ignore[misc]
+            loop(
+                "lane", size, lambda lane, v=v: body(sums[v], lane, [*at, first + v * size + lane]), ForKind.VECTORIZED
+            )  # type: ignore[misc]
             for v in range(vectors)
         ]
 
@@ -117,9 +117,7 @@ def _axes(block: Any) -> tuple[list[Any], list[Any]]:
 def _contiguous(indices: Any, variable: Any) -> bool:
     """Whether neighbours along ``variable`` are neighbours in memory, or the same element."""
     *outer, last = indices
-    if any(tirx.analysis.expr_uses_var(at, lambda v: v.same_as(variable)) for at in outer if not at.same_as(variable)):
+    if any(variable.same_as(used) for at in outer for used in tirx.analysis.undefined_vars(at, [])):
         return False
-    if any(at.same_as(variable) for at in outer):
-        return False
-    slope = arith.Analyzer().simplify(replace(last, {variable: variable + 1}) - last)
+    slope = Analyzer().simplify(replace(last, {variable: variable + 1}) - last)
     return isinstance(slope, tirx.IntImm) and int(slope.value) in (0, 1)

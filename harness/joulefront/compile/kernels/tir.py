@@ -107,3 +107,15 @@ def replace(root: Any, variables: dict[Any, Expr]) -> Any:
 def replace_loads(root: Any, buffer: Buffer, value: Callable[[Any], Expr]) -> Any:
     """``root`` with every load from ``buffer`` replaced by what ``value`` makes of that load."""
     return tvm_ffi.structural_map(root, (TensorLoad, lambda load: value(load) if load.source.same_as(buffer) else load))
+
+
+def loads(root: Any) -> list[Any]:
+    """Every load in ``root``."""
+    found: list[Any] = []
+
+    def note(load: Any) -> Any:
+        found.append(load)
+        return load
+
+    tvm_ffi.structural_map(root, (TensorLoad, note))
+    return found
