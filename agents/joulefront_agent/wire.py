@@ -186,7 +186,8 @@ class Ran:
         """As JSON's values."""
         table = {name: getattr(self, name) for name in self.__dataclass_fields__}
         energy = asdict(self.energy) if self.energy else None
-        return {**table, "outputs": [tensor.to_wire() for tensor in self.outputs], "energy": energy}
+        outputs = [tensor.to_wire() for tensor in self.outputs]
+        return {**table, "outputs": outputs, "samples_s": list(self.samples_s), "energy": energy}
 
     @classmethod
     def from_wire(cls, value: Any) -> Ran:
