@@ -29,8 +29,8 @@ def load(
 ) -> nn.Module:
     """The pruned network that ``save`` wrote: ``model``, unpruned, cut to ``widths`` and given the weights in ``path``.
 
-    ``model`` itself is left as it is; ``groups`` as for ``cut``. Raises StoreError when the file cannot be read, is damaged or holds another
-    network, and PruneError when the widths are not of this model.
+    ``model`` itself is left as it is; ``groups`` as for ``cut``. Raises StoreError when the file cannot be
+    read, is damaged or holds another network, and PruneError when the widths are not of this model.
     """
     small = cut_to_widths(model, example, widths, groups=groups)
     try:
