@@ -1,0 +1,177 @@
+"""The local transport and its processes: what only they can show."""
+
+import errno
+import os
+import shutil
+import signal
+import stat
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from joulefront.bench import local
+from joulefront.bench.channel import ProcessChannel
+from joulefront.errors import AgentDied, AgentTimeout, TransportError
+from joulefront_agent import wire
+
+
+@pytest.fixture
+def transport():
+    with closing(local.LocalTransport()) as transport:
+        yield transport
+
+
+def ask(channel, op, params=None, number=1):
+    channel.send(wire.encode_request(wire.Request(number, op, params or {})))
+    return wire.decode_answer(channel.receive(60.0))
+
+
+def start_hanging(transport, channel, broken, run_of):
+    """Start a run that never ends; returns its process."""
+    job = broken["hang"]
+    library = transport.put(job.library, job.sha256)
+    channel.send(wire.encode_request(wire.Request(1, "run", run_of(job, library=library).to_wire())))
+    agent = psutil.Process(channel.pid)
+    while not agent.children():
+        assert agent.is_running()
+    return agent.children()[0]
+
+
+def ended(process):
+    gone, _ = psutil.wait_procs([process], timeout=30)
+    return bool(gone) or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_folder_is_private_and_removed(transport):
+    path = Path(transport.put(Path(__file__), "0" * 64))
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    transport.close()
+    assert not path.parent.exists()
+
+
+def test_a_full_disk_leaves_no_partial_file(transport, tmp_path, monkeypatch):
+    (tmp_path / "x.so").write_bytes(b"x" * 100)
+    copy = shutil.copyfile
+
+    def half(source, target):
+        Path(target).write_bytes(b"x" * 50)
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(TransportError, match="No space left on device"):
+        transport.put(tmp_path / "x.so", "0" * 64)
+    assert list(transport._folder.iterdir()) == []
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    assert Path(transport.put(tmp_path / "x.so", "0" * 64)).read_bytes() == b"x" * 100
+
+
+def test_no_room_for_a_folder_is_a_transport_error(monkeypatch):
+    monkeypatch.setattr(local.tempfile, "mkdtemp", lambda **_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(TransportError, match="full"):
+        local.LocalTransport()
+
+
+def test_without_tvm_the_message_says_so(monkeypatch):
+    monkeypatch.setattr(local.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(TransportError, match="tvm is not installed"):
+        local.LocalTransport()
+
+
+def test_the_agent_has_a_process_group_of_its_own(transport):
+    with closing(transport.start()) as channel:
+        assert os.getpgid(channel.pid) == channel.pid != os.getpgid(0)
+
+
+@pytest.mark.parametrize("line", [b"", b"garbage \xff\x00", b"[1]", b'{"id": 3}', b'{"id": 1, "op": "no", "params": {}}'])
+def test_garbage_gets_an_error_answer_and_the_agent_lives(transport, line):
+    with closing(transport.start()) as channel:
+        channel.send(line)
+        answer = wire.decode_answer(channel.receive(60.0))
+        assert (answer.id, answer.error.kind) == (None, "WireError")
+        assert ask(channel, "ping").ok == {}
+
+
+def test_wrong_params_get_an_error_answer_with_the_requests_id(transport):
+    with closing(transport.start()) as channel:
+        for op in ("run", "hello"):
+            answer = ask(channel, op, {"version": wire.VERSION, "surplus": 1}, number=4)
+            assert (answer.id, answer.error.kind) == (4, "WireError")
+        assert "surplus" in answer.error.message
+
+
+def test_the_agent_answers_while_a_run_is_on_its_way_but_does_no_second_one(transport, broken, run_of):
+    with closing(transport.start()) as channel:
+        start_hanging(transport, channel, broken, run_of)
+        assert ask(channel, "ping", number=2).ok == {}
+        assert ask(channel, "conditions", number=3).ok["cpu_total_s"] > 0
+        second = ask(channel, "run", run_of(broken["hang"]).to_wire(), number=4)
+        assert (second.error.kind, second.error.message) == ("AgentError", "a run is still on its way; one at a time")
+
+
+def test_the_end_of_input_ends_the_agent_and_its_child(transport, broken, run_of):
+    channel = transport.start()
+    child = start_hanging(transport, channel, broken, run_of)
+    channel.close()
+    assert ended(child)
+
+
+def test_stopped_pings_end_the_agent_and_its_child(transport, broken, run_of):
+    with closing(transport.start()) as channel:
+        ask(channel, "hello", wire.hello_params(1.0))
+        child = start_hanging(transport, channel, broken, run_of)
+        with pytest.raises(AgentDied, match="nothing heard for 1 s"):
+            while True:  # the run's own answer may come first: its child was killed
+                channel.receive(60.0)
+        assert ended(child)
+
+
+def test_a_killed_agent_takes_its_child_along(transport, broken, run_of):
+    with closing(transport.start()) as channel:
+        child = start_hanging(transport, channel, broken, run_of)
+        os.kill(channel.pid, signal.SIGKILL)
+        with pytest.raises(AgentDied, match="ended by SIGKILL"):
+            channel.receive(60.0)
+        assert ended(child)
+
+
+def test_a_killed_child_is_reported_and_the_agent_lives(transport, broken, run_of):
+    with closing(transport.start()) as channel:
+        start_hanging(transport, channel, broken, run_of).kill()
+        assert wire.decode_answer(channel.receive(60.0)).error.kind == "OutOfMemory"
+        assert ask(channel, "ping").ok == {}
+
+
+def python(code, folder):
+    return ProcessChannel([sys.executable, "-c", code], dict(os.environ), folder)
+
+
+def test_the_tail_of_stderr_is_in_the_error(tmp_path):
+    code = "import sys; sys.stderr.write('a' * 9000 + 'the reason'); sys.exit(7)"
+    with closing(python(code, tmp_path)) as channel:
+        with pytest.raises(AgentDied, match="exit status 7; the end of its stderr: a+the reason") as caught:
+            channel.receive(60.0)
+        assert len(str(caught.value)) < 5000
+
+
+def test_lines_are_put_together_from_pieces(tmp_path):
+    code = "import os\nfor piece in (b'on', b'e\\ntwo\\nth', b'ree\\n'): os.write(1, piece)\ninput()"
+    with closing(python(code, tmp_path)) as channel:
+        assert [channel.receive(60.0) for _ in range(3)] == [b"one", b"two", b"three"]
+
+
+def test_an_agent_that_reads_nothing_is_a_timeout_and_not_a_hang(tmp_path, monkeypatch):
+    monkeypatch.setattr("joulefront.bench.channel._SEND_S", 0.2)
+    monkeypatch.setattr("joulefront.bench.channel._END_S", 0.2)
+    with closing(python("import time; time.sleep(600)", tmp_path)) as channel:
+        with pytest.raises(AgentTimeout, match="read nothing"):
+            channel.send(b"x" * 10_000_000)
+        process = psutil.Process(channel.pid)
+    assert ended(process)
+
+
+def test_a_command_that_is_none(tmp_path):
+    with pytest.raises(TransportError, match="cannot be started"):
+        ProcessChannel(["/nowhere/python"], {}, tmp_path)

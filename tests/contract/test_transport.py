@@ -1,0 +1,113 @@
+"""What every Transport, and the Channel that it starts, has to do."""
+
+import hashlib
+import os
+from contextlib import closing
+from pathlib import PurePosixPath
+
+import pytest
+
+from joulefront.bench.local import LocalTransport
+from joulefront.errors import AgentDied, AgentTimeout, TransportError
+from joulefront.protocols import Transport
+from joulefront_agent import wire
+
+TRANSPORTS = {"local": LocalTransport}
+
+
+@pytest.fixture(params=sorted(TRANSPORTS))
+def transport(request):
+    with closing(TRANSPORTS[request.param]()) as transport:
+        yield transport
+
+
+@pytest.fixture
+def channel(transport):
+    with closing(transport.start()) as channel:
+        yield channel
+
+
+def ask(channel, op, params, number=1):
+    channel.send(wire.encode_request(wire.Request(number, op, params)))
+    return wire.decode_answer(channel.receive(60.0))
+
+
+def shipped(transport, channel, file):
+    """What the agent says about a file that it is asked to run."""
+    data = file.read_bytes()
+    run = wire.Run(
+        transport.put(file, hashlib.sha256(data).hexdigest()), hashlib.sha256(data).hexdigest(), (), 1, False, False,
+        0.0, 0.0, 1, 0.0, 0.0, 30.0,
+    )  # fmt: skip
+    return ask(channel, "run", run.to_wire()).error
+
+
+def test_it_has_what_the_protocol_names(transport):
+    assert all(callable(getattr(transport, name)) for name in ("start", "put", "close"))
+    _: Transport = transport
+
+
+def test_the_agent_that_it_starts_answers(channel):
+    answer = ask(channel, "hello", wire.hello_params(30.0))
+    assert answer.ok["protocol"] == wire.VERSION
+
+
+def test_a_long_line_arrives_whole(channel):
+    answer = ask(channel, "ping", {"padding": "x" * 3_000_000}, number=5)
+    assert (answer.id, answer.error) == (5, None)
+
+
+def test_a_line_that_comes_late_is_not_lost(channel):
+    with pytest.raises(AgentTimeout, match="did not answer within 0.05 s"):
+        channel.receive(0.05)
+    assert ask(channel, "ping", {}, number=9).id == 9
+
+
+def test_a_file_is_shipped_under_its_hash_and_intact(transport, channel, tmp_path):
+    file = tmp_path / "network.so"
+    file.write_bytes(os.urandom(100_000))
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    path = PurePosixPath(transport.put(file, sha256))
+    assert path.is_absolute()
+    assert sha256 in path.name
+    # The agent checks the hash before anything else: with the right one it gets as far as loading what is no library.
+    assert shipped(transport, channel, file).kind == "Crashed"
+
+
+def test_a_file_is_shipped_once(transport, tmp_path):
+    file = tmp_path / "network.so"
+    file.write_bytes(b"x")
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    path = transport.put(file, sha256)
+    file.unlink()
+    assert transport.put(file, sha256) == path
+
+
+def test_a_file_that_cannot_be_shipped_leaves_nothing_behind(transport, tmp_path):
+    file = tmp_path / "network.so"
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    with pytest.raises(TransportError, match="network.so"):
+        transport.put(file, sha256)
+    file.write_bytes(b"x")
+    assert sha256 in transport.put(file, sha256)
+
+
+def test_an_agent_that_ended_is_said_to_be_dead_with_its_last_words(channel):
+    ask(channel, "hello", wire.hello_params(0.2))
+    with pytest.raises(AgentDied, match="nothing heard for 0.2 s"):
+        channel.receive(60.0)
+    with pytest.raises(AgentDied):
+        for _ in range(100):  # a pipe may take a line or two that nobody will read
+            channel.send(b"{}")
+
+
+def test_closing_ends_everything_and_may_be_repeated(transport):
+    channel = transport.start()
+    channel.close()
+    channel.close()
+    with pytest.raises(AgentDied):
+        channel.send(b"{}")
+    with pytest.raises(AgentDied):
+        channel.receive(1.0)
+    transport.close()
+    transport.close()
