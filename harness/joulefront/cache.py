@@ -151,4 +151,6 @@ def disk(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{what} cannot be written: {error.strerror or error}; make room, then run the same command again") from error
+        raise StoreError(
+            f"{what} cannot be written: {error.strerror or error}; make room, then run the same command again"
+        ) from error

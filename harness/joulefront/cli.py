@@ -89,12 +89,11 @@ def validate(study: Path, as_json: bool) -> None:
 @click.argument("of", type=click.Choice(["study", "device"]), default="study")
 def schema(of: str) -> None:
     """Print the JSON Schema of a study's or a device's TOML file, for editors."""
-    from joulefront_devices import Device
-
     from joulefront.config import StudyConfig
+    from joulefront_devices.device import Device
 
-    kind = {"study": StudyConfig, "device": Device}[of]
-    click.echo(json.dumps(kind.model_json_schema(), indent=2))
+    document = StudyConfig.model_json_schema() if of == "study" else Device.model_json_schema()
+    click.echo(json.dumps(document, indent=2))
 
 
 @cli.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from joulefront.errors import ConfigError
 
+Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Limit = Annotated[float, Field(gt=0)] | None
 Objective = Literal["error", "latency_s", "energy_j", "size_b", "params", "macs"]
-OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
 
 class Table(BaseModel):
@@ -43,24 +44,20 @@ class Plugin(BaseModel):
 class SpaceConfig(Table):
     """Which widths the search may choose from."""
 
-    multiple: int | Literal["auto"] = Field(
+    multiple: Positive | Literal["auto"] = Field(
         default="auto",
         description='Widths are multiples of this; "auto" is how many float32 one vector register of the device holds.',
     )
     floor: Fraction = Field(default=0.125, description="The smallest share of a layer's channels that may be kept.")
     exclude: tuple[str, ...] = Field(default=(), strict=False, description="Layers whose widths are left alone.")
 
-    @model_validator(mode="after")
-    def _positive(self) -> SpaceConfig:
-        if isinstance(self.multiple, int) and self.multiple < 1:
-            raise ValueError("multiple: expected an integer of 1 or more")
-        return self
-
 
 class RecoverConfig(Table):
     """How a cut network gets its accuracy back, and how it is judged."""
 
-    screen_epochs: float = Field(default=1.0, ge=0, description="Epochs of fine-tuning for each candidate in the search.")
+    screen_epochs: float = Field(
+        default=1.0, ge=0, description="Epochs of fine-tuning for each candidate in the search."
+    )
     full_epochs: float = Field(default=10.0, ge=0, description="Epochs of fine-tuning on the final front.")
     recalibrate_batches: int = Field(default=16, ge=0, description="Batches that BatchNorm is recalibrated on.")
     screen_examples: int | None = Field(
@@ -84,7 +81,10 @@ class MeasureConfig(Table):
     """How long and how closely to measure."""
 
     interval: float = Field(
-        default=0.02, gt=0, lt=1, description="Go on until the 95 % interval of the median latency is within ± this share."
+        default=0.02,
+        gt=0,
+        lt=1,
+        description="Go on until the 95 % interval of the median latency is within ± this share.",
     )
     repeats: int = Field(default=3, ge=2, description="At least so many processes a measurement in the search.")
     time_s: float = Field(default=4.0, gt=0, description="At most so long a measurement in the search, in s.")
@@ -96,7 +96,7 @@ class MeasureConfig(Table):
 class SearchConfig(Plugin):
     """The search and its budget."""
 
-    kind: str = "nsga2"
+    kind: str = Field(default="nsga2", description="nsga2, nsga3, spea2, weighted-sum or random.")
     seed: int = Field(default=0, ge=0)
     evaluations: int = Field(default=60, ge=1, description="How many networks to measure in the search.")
 
@@ -104,13 +104,23 @@ class SearchConfig(Plugin):
 class PrepareConfig(Table):
     """The worker processes on this host that make candidates."""
 
-    workers: int | Literal["auto"] = Field(default="auto", description="Their number; 'auto' is one a core.")
+    workers: Positive | Literal["auto"] = Field(default="auto", description="Their number; 'auto' is one a core.")
 
-    @model_validator(mode="after")
-    def _positive(self) -> PrepareConfig:
-        if isinstance(self.workers, int) and self.workers < 1:
-            raise ValueError("workers: expected an integer of 1 or more")
-        return self
+
+class LimitsConfig(Table):
+    """Hard limits, in SI units: networks that keep all of them come first, and only they are on a front."""
+
+    error: Limit = Field(default=None, description="1 - metric on the validation split, such as 0.05.")
+    latency_s: Limit = Field(default=None, description="The median latency of one inference, in s.")
+    energy_j: Limit = Field(default=None, description="Gross energy of one inference, in J.")
+    size_b: Limit = Field(default=None, description="The compiled library's size, in bytes.")
+    params: Limit = Field(default=None, description="The number of parameters.")
+    macs: Limit = Field(default=None, description="Multiply-accumulates of one inference.")
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The limits that are set, by objective."""
+        return {name: float(value) for name, value in self.model_dump().items() if value is not None}
 
 
 class StudyConfig(Table):
@@ -124,17 +134,20 @@ class StudyConfig(Table):
         min_length=1,
         description="What to minimise. energy_j is left out, with a word, where the device has no meter.",
     )
-    task: Plugin
+    task: Plugin = Field(
+        description='The model and its data: mnist5k, digits, fashion_mnist, "package.module:object" or "file.py:object".'
+    )
     space: SpaceConfig = SpaceConfig()
-    criterion: Plugin = Plugin(kind="l2")
+    criterion: Plugin = Field(
+        default=Plugin(kind="l2"),
+        description="Which channels of a layer are kept: those of the highest l2 norm, or random ones.",
+    )
     recover: RecoverConfig = RecoverConfig()
     compile: CompileConfig = CompileConfig()
     measure: MeasureConfig = MeasureConfig()
     search: SearchConfig = SearchConfig()
     prepare: PrepareConfig = PrepareConfig()
-    limits: dict[Objective, Annotated[float, Field(gt=0)]] = Field(
-        default_factory=dict, description="Hard limits in SI units: a network above one is only kept while none is below."
-    )
+    limits: LimitsConfig = LimitsConfig()
 
     @model_validator(mode="after")
     def _no_repeats(self) -> StudyConfig:
@@ -170,8 +183,7 @@ def parse(text: str, kind: type[AnyTable], *, source: str) -> AnyTable:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(kind, dict(detail)) for detail in error.errors()]
-        raise ConfigError("\n".join(f"{source}: {problem}" for problem in dict.fromkeys(problems))) from None
+        raise ConfigError("\n".join(f"{source}: {problem}" for problem in _problems(kind, error))) from None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -183,25 +195,39 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names)}" if names else "none is known here"
 
 
-def _problem(kind: type[BaseModel], detail: Mapping[str, Any]) -> str:
-    """One of pydantic's findings as a sentence with the key's full path."""
-    location = [str(part) for part in detail["loc"]]
-    if detail["type"] == "extra_forbidden":
+def _problems(kind: type[BaseModel], error: ValidationError) -> list[str]:
+    """Pydantic's findings, one sentence a key."""
+    unknown: list[str] = []
+    expected: dict[str, tuple[list[str], Any]] = {}
+    for detail in error.errors():
+        location = [str(part) for part in detail["loc"]]
         table = _table_at(kind, location[:-1])
-        where = f"[{'.'.join(location[:-1])}] " if location[:-1] else ""
-        return f"{where}{location[-1]}: unknown key; {nearest(location[-1], table.model_fields if table else ())}"
-    # A union's findings carry the member's name behind the key: drop what is no key of the file.
-    keys = location
-    while keys and len(keys) > 1 and _table_at(kind, keys[:-1]) is None:
-        keys = keys[:-1]
-    expected = str(detail["msg"])
-    expected = expected[:1].lower() + expected[1:]
-    expected = expected.removeprefix("value error, ").replace("input should be", "expected")
-    if detail["type"] == "missing":
-        return f"{'.'.join(location)}: missing"
-    if not keys:
-        return expected
-    return f"{'.'.join(keys)}: {expected}, not {detail['input']!r}"
+        if detail["type"] == "extra_forbidden" and table:
+            where = f"[{'.'.join(location[:-1])}] " if location[:-1] else ""
+            unknown.append(f"{where}{location[-1]}: unknown key; {nearest(location[-1], table.model_fields)}")
+            continue
+        # A union's findings carry the member's name behind the key: drop what is no key of the file.
+        while len(location) > 1 and _table_at(kind, location[:-1]) is None:
+            location.pop()
+        wanted = "missing" if detail["type"] == "missing" else _expectation(detail["msg"])
+        wanteds, _ = expected.setdefault(".".join(location), ([], detail["input"]))
+        wanteds.append(wanted)
+    sentences = []
+    for key, (wanteds, value) in expected.items():
+        wanted = " or ".join(dict.fromkeys(wanteds)).replace(" or expected ", " or ")
+        given = "" if wanted == "missing" or not key else f", not {value!r}"
+        sentences.append(f"{key}: {wanted}{given}" if key else wanted)
+    return unknown + sentences
+
+
+def _expectation(message: str) -> str:
+    """Pydantic's message in this project's words."""
+    wanted = (
+        message.removeprefix("Value error, ")
+        .replace("Input should be", "expected")
+        .replace("valid tuple", "valid array")
+    )
+    return wanted[:1].lower() + wanted[1:]
 
 
 def _table_at(kind: type[BaseModel], keys: list[str]) -> type[BaseModel] | None:
@@ -210,7 +236,9 @@ def _table_at(kind: type[BaseModel], keys: list[str]) -> type[BaseModel] | None:
     for key in keys:
         known = table.model_fields.get(key)
         annotation = known.annotation if known else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        members = get_args(annotation) or (annotation,)  # a table that may be left out is a union with None
+        inner = next((one for one in members if isinstance(one, type) and issubclass(one, BaseModel)), None)
+        if inner is None:
             return None
-        table = annotation
+        table = inner
     return table

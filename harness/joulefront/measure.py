@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from joulefront_devices import load as load_device
-
-from joulefront.bench import Bench
+from joulefront.bench.bench import Bench
 from joulefront.cache import Cache
 from joulefront.config import CompileConfig, MeasureConfig, Plugin
 from joulefront.prepare import compiled_model, load_compiler, load_task, model_key
 from joulefront.records import Measurement
 from joulefront.study import Listener
+from joulefront_devices.device import load
 
 
 def measure(task: str, device: str, threads: int, listener: Listener) -> Measurement:
@@ -22,7 +21,7 @@ def measure(task: str, device: str, threads: int, listener: Listener) -> Measure
     """
     folder = Path.cwd()
     listener.stage(f"opening {device}")
-    with Bench(load_device(device, folder=folder), MeasureConfig(), threads) as bench:
+    with Bench(load(device), MeasureConfig(), threads) as bench:
         listener.stage("compiling the model")
         plugin = Plugin(kind=task)
         loaded = load_task(plugin, folder, needs_data=False)

@@ -36,14 +36,16 @@ def build(plugin: Plugin, ready: Mapping[str, str], *, folder: Path, where: str,
     found = resolve(plugin.kind, ready, folder=folder, where=where)
     if not (inspect.isclass(found) or inspect.isroutine(found)):
         if plugin.arguments:
-            raise ConfigError(f"{where} {plugin.kind} is an object, not a class or function: it takes no {list(plugin.arguments)}")
+            raise ConfigError(
+                f"{where} {plugin.kind} is an object, not a class or function: it takes no {list(plugin.arguments)}"
+            )
         return found
     arguments = _checked(found, plugin, given, where)
     try:
         return found(**arguments, **given)
     except JoulefrontError:
         raise
-    except Exception as error:  # noqa: BLE001 -- the user's own code may raise anything
+    except Exception as error:
         raise ConfigError(f"{where} {plugin.kind}: {describe(error)}") from error
 
 
@@ -52,7 +54,9 @@ def resolve(kind: str, ready: Mapping[str, str], *, folder: Path, where: str) ->
     name = ready.get(kind, kind)
     module_name, colon, attribute = name.rpartition(":")
     if not colon:
-        raise ConfigError(f"{where} unknown kind {kind!r}; {nearest(kind, ready)} (or package.module:object, file.py:object)")
+        raise ConfigError(
+            f"{where} unknown kind {kind!r}; {nearest(kind, ready)} (or package.module:object, file.py:object)"
+        )
     module = _module(module_name, folder, where)
     found = module
     for part in attribute.split("."):
@@ -99,7 +103,7 @@ def _module(name: str, folder: Path, where: str) -> ModuleType:
         return _load_file(path) if path else importlib.import_module(name)
     except JoulefrontError:
         raise
-    except Exception as error:  # noqa: BLE001 -- the user's own code may raise anything
+    except Exception as error:
         raise ConfigError(f"{where} {name} cannot be imported: {describe(error)}") from error
 
 
@@ -128,11 +132,15 @@ def _checked(found: Callable[..., Any], plugin: Plugin, given: Mapping[str, Any]
     required = {name for name in named if parameters[name].default is inspect.Parameter.empty}
     for name in plugin.arguments:
         if name in given or (name not in named and not open_ended):
-            raise ConfigError(f"{where} {name}: unknown key for kind {plugin.kind!r}; {nearest(name, named - set(given))}")
+            raise ConfigError(
+                f"{where} {name}: unknown key for kind {plugin.kind!r}; {nearest(name, named - set(given))}"
+            )
     for name in sorted(required - set(given) - set(plugin.arguments)):
         raise ConfigError(f"{where} {name}: missing; kind {plugin.kind!r} needs it")
     if unwanted := sorted(set(given) - named) if not open_ended else []:
-        raise ConfigError(f"{where} {plugin.kind} does not take {', '.join(unwanted)}, which every implementation here is given")
+        raise ConfigError(
+            f"{where} {plugin.kind} does not take {', '.join(unwanted)}, which every implementation here is given"
+        )
     hints = _hints(found)
     return {name: _typed(name, value, hints.get(name), where) for name, value in plugin.arguments.items()}
 

@@ -5,7 +5,7 @@ Units live in names, SI only. All objectives are minimised.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -208,7 +208,7 @@ class Trial:
     artifact: Artifact | None = None
     measurement: Measurement | None = None
     objectives: Mapping[str, float] = field(default_factory=dict)
-    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     violation: float = 0.0
     failure: Failure | None = None
     test: Score | None = None

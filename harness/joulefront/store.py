@@ -24,7 +24,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from joulefront.cache import disk, write_durably
 from joulefront.config import StudyConfig, parse, read
 from joulefront.errors import ConfigError, StoreError
-from joulefront.records import Fidelity, Genome, Trial
+from joulefront.records import Fidelity, Genome, Score, Trial
 
 _STUDY = "study.toml"
 _DATABASE = "study.sqlite"
@@ -121,12 +121,11 @@ class Store:
     def record(self, trial: Trial) -> Trial:
         """Write a trial through to the disk, with its samples, and return it. Raises StoreError."""
         repeats = trial.measurement.repeats_s if trial.measurement else ()
-        bare = replace(trial, measurement=replace(trial.measurement, repeats_s=())) if trial.measurement else trial
         row = {
             "number": trial.number,
             "fidelity": trial.fidelity,
             "genome": json.dumps(trial.genome),
-            "record": self._trial.dump_python(bare, mode="json"),
+            "record": self._without_samples(trial),
             "created": _now(),
         }
         samples = [
@@ -144,15 +143,14 @@ class Store:
                 connection.execute(_samples.insert(), samples)
         return trial
 
-    def add_test(self, trial: Trial) -> None:
-        """Add the test split's score, which is looked at once, to a trial that was recorded before it. Raises StoreError."""
-        bare = replace(trial, measurement=replace(trial.measurement, repeats_s=())) if trial.measurement else trial
+    def add_test(self, trial: Trial, score: Score) -> Trial:
+        """Add the test split's score, which is looked at once, to a recorded trial; returns it. Raises StoreError."""
+        tested = replace(trial, test=score)
         with self._transaction() as connection:
             connection.execute(
-                _trials.update()
-                .where(_trials.c.number == trial.number)
-                .values(record=self._trial.dump_python(bare, mode="json"))
+                _trials.update().where(_trials.c.number == trial.number).values(record=self._without_samples(tested))
             )
+        return tested
 
     def decide(self, name: str, value: Any) -> Any:
         """The decision recorded under ``name``; where there is none, ``value`` becomes it. Plain values only."""
@@ -206,12 +204,21 @@ class Store:
         with self._transaction() as connection:
             rows = connection.execute(sql.select(_trials).where(*conditions).order_by(_trials.c.number)).all()
             blobs = connection.execute(
-                sql.select(_samples).where(_samples.c.trial.in_([row.number for row in rows])).order_by(_samples.c.repeat)
+                sql.select(_samples)
+                .where(_samples.c.trial.in_([row.number for row in rows]))
+                .order_by(_samples.c.repeat)
             ).all()
         samples: dict[int, list[tuple[float, ...]]] = {}
         for blob in blobs:
             samples.setdefault(blob.trial, []).append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
-        return [self._with_samples(self._trial.validate_python(row.record), samples.get(row.number, [])) for row in rows]
+        return [
+            self._with_samples(self._trial.validate_python(row.record), samples.get(row.number, [])) for row in rows
+        ]
+
+    def _without_samples(self, trial: Trial) -> Any:
+        """The trial as JSON; its samples have a table of their own."""
+        bare = replace(trial, measurement=replace(trial.measurement, repeats_s=())) if trial.measurement else trial
+        return self._trial.dump_python(bare, mode="json")
 
     @staticmethod
     def _with_samples(trial: Trial, repeats_s: list[tuple[float, ...]]) -> Trial:
@@ -220,11 +227,13 @@ class Store:
         return replace(trial, measurement=replace(trial.measurement, repeats_s=tuple(repeats_s)))
 
     def _take_lock(self, lock: FileLock) -> None:
-        try:
-            with disk(str(self.folder)):
+        with disk(str(self.folder)):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout:
-            raise StoreError(f"{self.folder}: another process is searching there; wait for it, or stop it") from None
+            except Timeout:
+                raise StoreError(
+                    f"{self.folder}: another process is searching there; wait for it, or stop it"
+                ) from None
 
     def _check_schema(self, *, create: bool) -> None:
         with self._transaction() as connection:

@@ -35,10 +35,23 @@ _GRADE: Mapping[Fidelity, Grade] = {"screen": "screening", "full": "full"}
 class Bench(Protocol):
     """What measures: the bench room's, or a test's."""
 
-    facts: Mapping[str, Any]
-    target: Target
-    energy_reason: str | None
     reference: Job | None
+    """A network that is known to run: it settles whose fault another's failure is."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the device says about itself."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What to compile for."""
+        ...
+
+    @property
+    def energy_reason(self) -> str | None:
+        """Why there will be no energy; None when there will."""
+        ...
 
     def measure(self, job: Job, grade: Grade) -> Measurement:
         """Measure one compiled model. Raises CandidateError or BenchError."""
@@ -139,9 +152,7 @@ class Study:
         self.listener.stage("testing the front")
         untested = [trial for trial in tested if trial.test is None]
         scores = self.workers.test([trial.genome for trial in untested])
-        done = {trial.number: replace(trial, test=score) for trial, score in zip(untested, scores, strict=True)}
-        for trial in done.values():
-            self.store.add_test(trial)
+        done = {trial.number: self.store.add_test(trial, score) for trial, score in zip(untested, scores, strict=True)}
         self._keep(tested)
         self.store.decide("settled", [trial.number for trial in final])
         return [done.get(trial.number, trial) for trial in final]
@@ -193,7 +204,7 @@ class Study:
             measurement=measurement,
             objectives={name: values[name] for name in self.objectives},
             intervals={name: intervals[name] for name in self.objectives if name in intervals},
-            violation=violation(values, self.config.limits),
+            violation=violation(values, self.config.limits.given),
         )
 
     def _remember_reference(self, trial: Trial | None, job: Job | None) -> None:
@@ -212,9 +223,11 @@ class Study:
         worked = [trial for trial in trials if trial.failure is None]
         if not worked:
             kinds = sorted({f"{trial.failure.kind}: {trial.failure.message}" for trial in trials if trial.failure})
-            raise ConfigError(f"no network of the study could be measured; the first reason of {len(kinds)}: {kinds[0]}")
+            raise ConfigError(
+                f"no network of the study could be measured; the first reason of {len(kinds)}: {kinds[0]}"
+            )
         nearest = min(worked, key=lambda trial: trial.violation)
-        limits = ", ".join(f"{name} <= {limit:g}" for name, limit in self.config.limits.items())
+        limits = ", ".join(f"{name} <= {limit:g}" for name, limit in self.config.limits.given.items())
         reached = ", ".join(f"{name} {value:.4g}" for name, value in nearest.objectives.items())
         raise ConfigError(
             f"[limits] nothing keeps them all ({limits}): of {len(worked)} measured networks, the nearest is trial "
@@ -251,11 +264,11 @@ class Study:
 
 def open_bench(config: StudyConfig, folder: Path) -> AbstractContextManager[Bench]:
     """The bench of the study's device. Raises ConfigError for a device that is not known, BenchError when it fails."""
-    from joulefront_devices import load
+    from joulefront.bench.bench import Bench as RealBench
+    from joulefront_devices.device import load
 
-    from joulefront.bench import Bench
-
-    return Bench(load(config.device, folder=folder), config.measure, config.compile.threads)
+    device = load(str(folder / config.device) if config.device.endswith(".toml") else config.device)
+    return RealBench(device, config.measure, config.compile.threads)
 
 
 def search_for(config: StudyConfig, space: Space, objectives: Sequence[str], file: Path) -> Search:
@@ -278,7 +291,7 @@ def usable_objectives(config: StudyConfig, bench: Bench, listener: Listener) -> 
     reason = bench.energy_reason
     if reason is None:
         return config.objectives
-    if "energy_j" in config.limits:
+    if "energy_j" in config.limits.given:
         raise ConfigError(f"[limits] energy_j cannot be checked: {reason}")
     left = tuple(name for name in config.objectives if name != "energy_j")
     if not left:

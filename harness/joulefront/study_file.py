@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
-from joulefront.config import StudyConfig, parse
+from joulefront.config import Plugin, StudyConfig, parse
 from joulefront.errors import ConfigError
 
 _WIDTH = 100
@@ -43,28 +42,22 @@ def demo_file(*, quick: bool) -> Path:
 
 def _text(name: str, task: str, device: str) -> str:
     given = {"name": name, "device": device}
-    lines = ["# A study of Joulefront: which pruned networks trade accuracy, latency and energy best on one device.", ""]
-    tables = []
+    lines = [
+        "# A study of Joulefront: which pruned networks trade accuracy, latency and energy best on one device.",
+        "",
+    ]
+    tables: list[tuple[str, str, BaseModel]] = []
     for key, field in StudyConfig.model_fields.items():
-        default = field.default if field.default is not PydanticUndefined else field.default_factory
-        if key == "task":
-            tables.append(("task", "The model and its data: a ready-made name, module:object or file.py:object.", {"kind": task}))
-        elif isinstance(default, BaseModel):
-            tables.append((key, (type(default).__doc__ or "").splitlines()[0], default))
-        elif key == "limits":
-            tables.append((key, field.description or "", {}))
+        value = Plugin(kind=task) if key == "task" else given.get(key, field.default)
+        if isinstance(value, BaseModel):
+            tables.append((key, field.description or (type(value).__doc__ or "").splitlines()[0], value))
         else:
-            lines += _setting(key, given.get(key, default), field.description)
-    for key, about, values in tables:
+            lines += _setting(key, value, field.description)
+    for key, about, table in tables:
         lines += ["", *_comment(about), f"[{key}]"]
-        if isinstance(values, dict):
-            lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
-            lines += ["# latency_s = 0.005", "# error = 0.05"] if key == "limits" else []
-        else:
-            described = type(values).model_fields
-            shown = {**{name: getattr(values, name) for name in described}, **(values.model_extra or {})}
-            for name, value in shown.items():
-                lines += _setting(name, value, described[name].description if name in described else None)
+        for name, known in type(table).model_fields.items():
+            described = known.description if type(table) is not Plugin else None
+            lines += _setting(name, getattr(table, name), described)
     return "\n".join(lines) + "\n"
 
 

@@ -1,10 +1,6 @@
-"""From a torch model to a shared library for a device. Importing this room loads torch and TVM."""
+"""From a torch model to a shared library for a device. The room's modules load torch and TVM; this page does not."""
 
 from collections.abc import Mapping
 
-from joulefront.compile.compiler import TvmCompiler
-
 READY: Mapping[str, str] = {"tvm": "joulefront.compile.compiler:TvmCompiler"}
 """What ``[compile] kind`` may name."""
-
-__all__ = ["READY", "TvmCompiler"]

@@ -7,7 +7,15 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from joulefront.records import Trial
 from joulefront.report.units import quantities
@@ -105,4 +113,3 @@ def progress() -> ProgressBar | ProgressLines:
     """Whichever suits where stderr goes."""
     console = Console(stderr=True)
     return ProgressBar(console) if console.is_terminal else ProgressLines(console)
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -21,33 +22,36 @@ def front(document: Mapping[str, Any]) -> RenderableType:
     has_energy = any(point["metrics"]["energy_j"] is not None for point in rows)
     has_test = any(point["metrics"]["test_accuracy"] is not None for point in rows)
 
-    table = Table(title=f"{document['study']} on {', '.join(document['devices'])}", title_justify="left")
-    table.add_column("trial", justify="right")
-    table.add_column("accuracy\nvalidation", justify="right")
-    if has_test:
-        table.add_column("\ntest", justify="right")
-    table.add_column("latency\nms, 95 % interval", justify="right")
-    table.add_column("of the\nunpruned", justify="right")
-    if has_energy:
-        table.add_column("energy\nmJ", justify="right")
-    table.add_column("parameters", justify="right")
-    table.add_column("MACs", justify="right")
-    table.add_column("library\nkB", justify="right")
-    table.add_column("widths")
+    table = Table(
+        title=f"{document['study']} on {', '.join(document['devices'])}", title_justify="left", box=SIMPLE_HEAD
+    )
+    headings = [
+        "trial",
+        "valid.",
+        *(["test"] if has_test else []),
+        "latency, ms",
+        "share",
+        *(["mJ"] if has_energy else []),
+    ]
+    for heading in [*headings, "parameters"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("widths", overflow="fold")
     for row in rows:
         metrics = row["metrics"]
-        cells = [str(row["trial"]), percent(metrics["accuracy"])]
-        if has_test:
-            cells.append(percent(metrics["test_accuracy"]))
-        cells.append(_latency(row))
-        cells.append(f"{metrics['latency_s'] / reference['metrics']['latency_s']:.2f}" if reference else "")
-        if has_energy:
-            cells.append("" if metrics["energy_j"] is None else f"{metrics['energy_j'] * 1e3:.3g}")
-        cells += [f"{metrics['params']:,}", f"{metrics['macs']:,}", f"{metrics['size_b'] / 1e3:,.0f}"]
+        share = f"{metrics['latency_s'] / reference['metrics']['latency_s']:.2f}" if reference else ""
+        energy = "" if metrics["energy_j"] is None else f"{metrics['energy_j'] * 1e3:.3g}"
         widths = " ".join(str(width) for width in row["widths"].values())
-        if row is reference:
-            widths += "  (unpruned)" if row["trial"] in on_front else "  (unpruned; not on the front)"
-        table.add_row(*cells, widths)
+        table.add_row(
+            str(row["trial"]),
+            percent(metrics["accuracy"]),
+            *([percent(metrics["test_accuracy"])] if has_test else []),
+            _latency(row),
+            share,
+            *([energy] if has_energy else []),
+            f"{metrics['params']:,}",
+            f"{widths} (unpruned)" if row is reference else widths,
+            style=None if row["trial"] in on_front else "dim",
+        )
     return Group(table, Text("\n".join(_remarks(document, rows))))
 
 
@@ -57,8 +61,8 @@ def measurement(document: Mapping[str, Any]) -> RenderableType:
     low, high = latency["interval"]
     p99 = "needs 1,000 samples" if latency["p99"] is None else f"{latency['p99'] * 1e3:.4g} ms"
     lines = [
-        f"latency   {latency['median'] * 1e3:.4g} ms median, 95 % interval {low * 1e3:.4g} to {high * 1e3:.4g} ms "
-        f"({document['provenance']['latency_s']} on {document['device']})",
+        f"latency   {latency['median'] * 1e3:.4g} ms median, 95 % interval {low * 1e3:.4g} to {high * 1e3:.4g} ms",
+        f"          {document['provenance']['latency_s']} on {document['device']}",
         f"          p90 {latency['p90'] * 1e3:.4g} ms, p99 {p99}, {latency['samples']:,} samples",
     ]
     energy = document["energy_j"]
@@ -74,10 +78,43 @@ def measurement(document: Mapping[str, Any]) -> RenderableType:
     return Text("\n".join(lines))
 
 
+def estimate(document: Mapping[str, Any]) -> RenderableType:
+    """A study's check and estimate as lines."""
+    seconds, space = document["seconds"], document["space"]
+    lines = [
+        f"{document['study']} on {document['device']}: all is well",
+        f"objectives  {', '.join(document['objectives'])}",
+        f"space       {space['networks']:,} networks from {len(space['genes'])} widths:",
+    ]
+    lines += [f"            {name}: {_span(widths)}" for name, widths in space["genes"].items()]
+    lines.append(
+        f"a trial     {seconds['trial']:.1f} s, tried with one of half the width: "
+        f"{seconds['making_a_network']:.1f} s to make it, {seconds['measuring_a_network']:.1f} s to measure it"
+    )
+    lines.append(
+        f"the study   {_duration(seconds['total'])}, estimated: {_duration(seconds['search'])} for "
+        f"{document['evaluations']} networks, {_duration(seconds['settling'])} to settle a front of {document['assumed_front']}"
+    )
+    return Text("\n".join(lines))
+
+
+def _span(widths: list[int]) -> str:
+    return (
+        ", ".join(map(str, widths)) if len(widths) <= 8 else f"{widths[0]}, {widths[1]}, … {widths[-1]} ({len(widths)})"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def _latency(row: Mapping[str, Any]) -> str:
-    latency_ms = row["metrics"]["latency_s"] * 1e3
+    latency_s = row["metrics"]["latency_s"]
     interval = row["intervals"].get("latency_s")
-    return f"{latency_ms:.4g}" + (f"  {interval[0] * 1e3:.4g}–{interval[1] * 1e3:.4g}" if interval else "")
+    half_width = f" ±{(interval[1] - interval[0]) / 2 / latency_s:.1%}" if interval else ""
+    return f"{latency_s * 1e3:.4g}{half_width}"
 
 
 def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> list[str]:
@@ -85,20 +122,27 @@ def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> list
     trials, volume = document["trials"], document["hypervolume"]
     remarks = [f"{trials['ok']} networks measured, {trials['failed']} failed; {len(document['front'])} on the front."]
     if document["state"] != "settled":
-        remarks.append("The search has not ended: these are screening figures. The same search command goes on with it.")
+        remarks.append(
+            "The search has not ended: these are screening figures. The same search command goes on with it."
+        )
     if volume["value"] is not None:
         remarks.append(f"Hypervolume {volume['value']:.3f} of the box up to {quantities(volume['reference_point'])}.")
+    if document["reference"] and document["reference"]["trial"] not in {point["trial"] for point in document["front"]}:
+        remarks.append("The unpruned network is shown to compare with: another one is at least as good in everything.")
     if document["reference"] is None:
         remarks.append(f"No unpruned network to compare with: {document['reference_reason']}.")
     if rows:
+        remarks.append("valid. and test: accuracy on either split. share: of the unpruned network's latency.")
         remarks.append("Widths are those of: " + ", ".join(rows[0]["widths"]) + ".")
         provenance = rows[0]["provenance"]
         remarks.append(f"Latency: {provenance['latency_s']}. Energy: {provenance['energy_j']}.")
     warned = sum(bool(row["warnings"]) for row in rows)
     if warned:
-        remarks.append(f"{warned} of these measurements carry warnings (--json shows them); one says: {_a_warning(rows)}")
+        remarks.append(
+            f"{warned} of these measurements carry warnings (--json shows them); one says: {_a_warning(rows)}"
+        )
     return remarks
 
 
 def _a_warning(rows: list[Mapping[str, Any]]) -> str:
-    return next(row["warnings"][0] for row in rows if row["warnings"])
+    return next(str(row["warnings"][0]) for row in rows if row["warnings"])

@@ -45,7 +45,12 @@ class Evolution:
         self._generation: Any = None
         upper = [len(gene.widths) - 1 for gene in space.genes]
         self._problem = Problem(
-            n_var=len(upper), n_obj=self._outcomes(), n_ieq_constr=1, xl=np.zeros(len(upper)), xu=np.array(upper), vtype=int
+            n_var=len(upper),
+            n_obj=self._outcomes(),
+            n_ieq_constr=1,
+            xl=np.zeros(len(upper)),
+            xu=np.array(upper),
+            vtype=int,
         )
         self._algorithm = algorithm
         self._algorithm.setup(self._problem, seed=seed, termination=NoTermination())
@@ -99,7 +104,9 @@ class Evolution:
 class NSGA2(Evolution):
     """NSGA-II: sorts by dominance, then by crowding."""
 
-    def __init__(self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12) -> None:
+    def __init__(
+        self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12
+    ) -> None:
         """``population`` is how many genomes make a generation."""
         super().__init__(PymooNSGA2(**_operators(space, population, seed)), space, objectives, evaluations, seed)
 
@@ -107,7 +114,9 @@ class NSGA2(Evolution):
 class NSGA3(Evolution):
     """NSGA-III: keeps the front spread along reference directions; for three objectives and more."""
 
-    def __init__(self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12) -> None:
+    def __init__(
+        self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12
+    ) -> None:
         """``population`` is how many genomes make a generation."""
         directions = _directions(len(objectives), population)
         super().__init__(
@@ -118,7 +127,9 @@ class NSGA3(Evolution):
 class SPEA2(Evolution):
     """SPEA2: strength of dominance, then distance to the nearest neighbour."""
 
-    def __init__(self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12) -> None:
+    def __init__(
+        self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12
+    ) -> None:
         """``population`` is how many genomes make a generation."""
         super().__init__(PymooSPEA2(**_operators(space, population, seed)), space, objectives, evaluations, seed)
 

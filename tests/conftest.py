@@ -1,0 +1,26 @@
+"""Fixtures for all tests: a cache of their own, and one thread, so that results do not depend on the machine."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before anything of the project is imported, and for the processes that tests start too: the user's cache stays untouched.
+_CACHE = tempfile.TemporaryDirectory(prefix="joulefront-tests-")
+os.environ["JOULEFRONT_CACHE"] = _CACHE.name
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for one test."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("JOULEFRONT_CACHE", str(folder))
+    return folder

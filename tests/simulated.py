@@ -1,0 +1,128 @@
+"""A bench and a compiler without a device: what a test needs to run whole studies, quickly and repeatably.
+
+The readings are a function of the candidate alone; they are called simulated wherever they are shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from joulefront.config import StudyConfig
+from joulefront.errors import CompileError
+from joulefront.records import Estimate, Grade, Job, Measurement, Target
+
+TARGET = Target("x86_64-linux-gnu", "x86-64-v3", (), 8, 16)
+NO_METER = "a simulated device has no meter"
+
+
+class Compiler:
+    """Writes the model's layers and weights where a library would be: enough to tell one network from another."""
+
+    def __init__(self, target: Target, fails_on: str = "") -> None:
+        self.key = f"simulated {target}"
+        self._fails_on = fails_on
+
+    def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
+        """See protocols.Compiler."""
+        if self._fails_on and self._fails_on in repr(model):
+            raise CompileError(f"simulated: no code for {self._fails_on}")
+        weights = b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())
+        library.write_bytes(repr(model).encode() + weights)
+
+
+class Bench:
+    """Latency grows with the library's size, by a few percent of noise that is a function of (candidate, repeat)."""
+
+    def __init__(self, energy: bool = False, on_measure: Callable[[Job, Grade], None] | None = None) -> None:
+        self.facts: Mapping[str, Any] = {"model": "simulated"}
+        self.target = TARGET
+        self.energy_reason = None if energy else NO_METER
+        self.reference: Job | None = None
+        self.measured: list[tuple[str, Grade]] = []
+        self._on_measure = on_measure
+
+    def measure(self, job: Job, grade: Grade) -> Measurement:
+        """See study.Bench."""
+        if self._on_measure:
+            self._on_measure(job, grade)
+        self.measured.append((job.label, grade))
+        repeats = tuple((self._latency_s(job, repeat),) * 3 for repeat in range(3 if grade == "screening" else 5))
+        medians = sorted(repeat[0] for repeat in repeats)
+        latency_s = Estimate(medians[len(medians) // 2], medians[0], medians[-1])
+        energy_j = None if self.energy_reason else Estimate(3 * latency_s.value, 3 * medians[0], 3 * medians[-1])
+        return Measurement(
+            grade=grade,
+            provenance="simulated",
+            latency_s=latency_s,
+            repeats_s=repeats,
+            energy_j=energy_j,
+            energy_provenance="simulated" if energy_j else None,
+            energy_reason=self.energy_reason,
+            conditions={"before": {"temperature_c": 40.0}, "after": {"temperature_c": None}},
+        )
+
+    @staticmethod
+    def _latency_s(job: Job, repeat: int) -> float:
+        noise = hashlib.sha256(f"{job.label} {repeat}".encode()).digest()[0] / 255 - 0.5
+        return 1e-6 * (100 + job.library.stat().st_size / 100) * (1 + 0.02 * noise)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Silent:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.steps = 0
+
+    def stage(self, what: str, total: int | None = None) -> None:
+        """See study.Listener."""
+
+    def doing(self, what: str) -> None:
+        """See study.Listener."""
+
+    def step(self, trial: object, hypervolume: float | None) -> None:
+        """See study.Listener."""
+        self.steps += 1
+
+    def say(self, message: str) -> None:
+        """See study.Listener."""
+        self.said.append(message)
+
+
+def bench_of(bench: Bench) -> Callable[[StudyConfig, Path], Bench]:
+    """What study.run opens."""
+    return lambda config, folder: bench
+
+
+def study_text(name: str = "small", *, search: str = 'kind = "nsga2"\npopulation = 4', evaluations: int = 8, more: str = "") -> str:
+    """A study of the digits' tiny network with the simulated compiler."""
+    return f"""
+name = "{name}"
+{more.partition("---")[0]}
+[task]
+kind = "digits"
+[space]
+multiple = 4
+[recover]
+screen_epochs = 0.5
+full_epochs = 1.0
+[compile]
+kind = "{Path(__file__)}:Compiler"
+[prepare]
+workers = 1
+[search]
+evaluations = {evaluations}
+{search}
+{more.partition("---")[2]}
+"""

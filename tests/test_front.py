@@ -1,0 +1,78 @@
+"""Dominance with intervals, limits and hypervolume, on cases worked by hand."""
+
+import pytest
+
+from joulefront.front import beats, front_of, hypervolume, reference_point, unpruned_of, violation
+from joulefront.records import Failure, Gene, Space, Trial
+
+BOTH = ("error", "latency_s")
+
+
+def trial(number: int, error: float, latency_s: float, half_s: float = 0.0, **more: object) -> Trial:
+    return Trial(
+        number,
+        (number,),
+        "screen",
+        objectives={"error": error, "latency_s": latency_s},
+        intervals={"error": (error / 2, error * 2), "latency_s": (latency_s - half_s, latency_s + half_s)},
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_better_in_all_beats() -> None:
+    assert beats(trial(0, 0.1, 1.0), trial(1, 0.2, 2.0), BOTH)
+    assert not beats(trial(1, 0.2, 2.0), trial(0, 0.1, 1.0), BOTH)
+
+
+def test_a_trade_off_beats_neither_way() -> None:
+    assert not beats(trial(0, 0.1, 2.0), trial(1, 0.2, 1.0), BOTH)
+    assert not beats(trial(1, 0.2, 1.0), trial(0, 0.1, 2.0), BOTH)
+
+
+def test_what_intervals_cannot_tell_apart_is_not_beaten() -> None:
+    quicker, slower = trial(0, 0.1, 1.0, half_s=0.1), trial(1, 0.1, 1.1, half_s=0.1)
+    assert not beats(quicker, slower, BOTH)
+    assert front_of([slower, quicker], BOTH) == [quicker, slower]
+
+
+def test_a_lower_error_at_an_equal_latency_beats_though_the_latencies_overlap() -> None:
+    assert beats(trial(0, 0.1, 1.0, half_s=0.1), trial(1, 0.2, 1.05, half_s=0.1), BOTH)
+
+
+def test_equal_trials_do_not_beat_one_another() -> None:
+    assert not beats(trial(0, 0.1, 1.0), trial(1, 0.1, 1.0), BOTH)
+
+
+def test_failures_and_broken_limits_are_on_no_front() -> None:
+    failed = Trial(0, (0,), "screen", failure=Failure("Hung", "it hung"))
+    over = trial(1, 0.0, 0.5, violation=0.1)
+    fine = trial(2, 0.5, 5.0)
+    assert front_of([failed, over, fine], BOTH) == [fine]
+
+
+def test_violation_is_relative_and_adds_up() -> None:
+    limits = {"latency_s": 2.0, "error": 0.1}
+    assert violation({"latency_s": 3.0, "error": 0.05}, limits) == pytest.approx(0.5)
+    assert violation({"latency_s": 3.0, "error": 0.2}, limits) == pytest.approx(1.5)
+    assert violation({"latency_s": 2.0, "error": 0.1}, limits) == 0
+
+
+def test_hypervolume_of_two_points_by_hand() -> None:
+    point = {"error": 0.5, "latency_s": 10.0}
+    # In units of the point: (0.2, 0.8) and (0.6, 0.3): 0.8 x 0.2 + 0.4 x 0.7 - 0.4 x 0.2 (counted twice).
+    found = hypervolume([trial(0, 0.1, 8.0), trial(1, 0.3, 3.0)], point)
+    assert found.value == pytest.approx(0.8 * 0.2 + 0.4 * 0.7 - 0.4 * 0.2)
+    assert hypervolume([trial(0, 0.1, 11.0)], point).value == 0
+    assert hypervolume([], point).value == 0
+
+
+def test_the_reference_point_is_a_little_worse_than_the_unpruned_network() -> None:
+    assert reference_point(trial(0, 0.1, 2.0), BOTH) == pytest.approx({"error": 0.3, "latency_s": 2.2})
+    assert reference_point(trial(0, 0.9, 2.0), BOTH)["error"] == 1.0
+
+
+def test_the_unpruned_network_is_found_only_if_it_ran() -> None:
+    space = Space((Gene("a", (4, 8)),))
+    ran = Trial(0, (1,), "screen", objectives={"error": 0.1})
+    assert unpruned_of([Trial(1, (0,), "screen"), ran], space) is ran
+    assert unpruned_of([Trial(0, (1,), "screen", failure=Failure("Hung", ""))], space) is None
