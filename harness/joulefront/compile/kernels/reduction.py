@@ -6,6 +6,7 @@ registers. It needs to know nothing of the operator.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -16,6 +17,7 @@ from tvm.tirx.stmt import AllocBuffer
 
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.tir import (
+    Buffer,
     Expr,
     Stmt,
     Store,
@@ -78,16 +80,16 @@ def _chunk(block: Any, at: list[Expr], first: Expr, vectors: int, size: int, sto
     outputs, reduced = _axes(block)
     sums = [stack(f"sum{v}", size) for v in range(vectors)]
 
-    def each(body: Any) -> list[Stmt]:
-        """``body(accumulator, indices of the output)`` for all lanes of all vectors."""
-        return [
-            loop(
-                "lane", size, lambda lane, v=v: body(sums[v], lane, [*at, first + v * size + lane]), ForKind.VECTORIZED
-            )  # type: ignore[misc]
-            for v in range(vectors)
-        ]
+    def each(body: Callable[[Buffer, Expr, list[Expr]], Stmt]) -> list[Stmt]:
+        """``body(accumulator, lane, indices of the output)`` for all lanes of all vectors."""
 
-    def put(value: Expr, places: dict[Any, Expr], accumulator: Any, lane: Expr, indices: list[Expr]) -> Stmt:
+        def lanes(v: int) -> Stmt:
+            base = first + v * size
+            return loop("lane", size, lambda lane: body(sums[v], lane, [*at, base + lane]), ForKind.VECTORIZED)
+
+        return [lanes(v) for v in range(vectors)]
+
+    def put(value: Expr, places: dict[Any, Expr], accumulator: Buffer, lane: Expr, indices: list[Expr]) -> Stmt:
         places = places | {axis.var: place for axis, place in zip(outputs, indices, strict=True)}
         value = replace_loads(value, block.body.buffer, lambda _: tirx.BufferLoad(accumulator, [lane]))
         return tirx.BufferStore(accumulator, replace(value, places), [lane])

@@ -1,0 +1,124 @@
+"""Each kernel against torch, over shapes, strides, paddings, widths and what is fused behind it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loading import TARGETS, difference
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from joulefront.compile.kernels import machine
+from joulefront.records import Target
+
+EPILOGUES: tuple[Callable[[Tensor], Tensor], ...] = (
+    lambda y: y,
+    F.relu,
+    F.relu6,
+    F.silu,
+    F.hardswish,
+    lambda y: F.relu(y * 0.5 + 1.0) - y,
+    lambda y: y.mean((2, 3)) if y.ndim == 4 else y.sum(-1),
+    lambda y: F.max_pool2d(y, 2, 1, 1) if y.ndim == 4 else torch.tanh(y),
+)
+
+sides = st.integers(1, 3)
+widths = st.sampled_from([1, 2, 3, 8, 13, 16, 17, 31, 40, 64, 65, 89])
+epilogues = st.sampled_from(EPILOGUES)
+
+
+class Branch(nn.Module):
+    """One layer, perhaps two whose outputs are added, and an epilogue."""
+
+    def __init__(self, layers: list[nn.Module], shape: tuple[int, ...], epilogue: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layers, self.shape, self.epilogue = nn.ModuleList(layers), shape, epilogue
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[: torch.Size(self.shape).numel()].reshape(self.shape)
+        total = self.layers[0](x)
+        for layer in self.layers[1:]:
+            total = total + layer(x)
+        return self.epilogue(total)
+
+
+class Branches(nn.Module):
+    """Several branches in one library: compiling is what takes time."""
+
+    def __init__(self, branches: list[Branch]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(branch(x) for branch in self.branches)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Branch:
+    """A convolution whose kernel fits its padded input, with any stride and padding."""
+    channels, out = draw(widths), draw(widths)
+    kernel, stride = (draw(sides), draw(sides)), (draw(sides), draw(sides))
+    pad = tuple(draw(st.integers(0, extent - 1)) for extent in kernel)
+    height, width = (draw(st.integers(max(extent, 2), 19)) for extent in kernel)
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, out, kernel, stride, pad, bias=draw(st.booleans())) for _ in range(draw(st.integers(1, 2)))
+    ]
+    return Branch(layers, (draw(st.integers(1, 2)), channels, height, width), draw(epilogues))
+
+
+@st.composite
+def products(draw: st.DrawFn) -> Branch:
+    """A linear layer on one to three leading dimensions."""
+    depth, out = draw(st.integers(1, 70)), draw(widths)
+    leading = draw(st.lists(st.integers(1, 7), min_size=1, max_size=3))
+    epilogue = draw(epilogues) if len(leading) != 3 else F.relu
+    return Branch([nn.Linear(depth, out, bias=draw(st.booleans()))], (*leading, depth), epilogue)
+
+
+@st.composite
+def depthwise(draw: st.DrawFn) -> Branch:
+    """A depthwise convolution."""
+    channels, kernel = draw(widths.filter(lambda width: width > 1)), draw(st.sampled_from([3, 5]))
+    layer = nn.Conv2d(channels, channels, kernel, draw(sides), kernel // 2, groups=channels)
+    return Branch([layer], (1, channels, draw(st.integers(5, 12)), draw(st.integers(5, 12))), draw(epilogues))
+
+
+networks = st.builds(
+    lambda *branches: Branches([branch for some in branches for branch in some]).eval(),
+    st.lists(convolutions(), min_size=4, max_size=4),
+    st.lists(products(), min_size=2, max_size=2),
+    st.lists(depthwise(), min_size=1, max_size=1),
+)
+
+
+@pytest.fixture(params=[*TARGETS, "threads"])
+def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """Each vector length on one thread, and one on two threads with every kernel in parallel, however small."""
+    if request.param != "threads":
+        return TARGETS[request.param]
+    monkeypatch.setattr(machine, "SERIAL_MACS", 0)
+    return replace(list(TARGETS.values())[-1], threads=2)
+
+
+@given(network=networks)
+@settings(
+    max_examples=4,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_kernels_compute_what_torch_does(network: Branches, target: Target) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        nn.init.uniform_(parameter, -0.5, 0.5, generator=generator)
+    x = torch.randn(2 * 89 * 19 * 19, generator=generator)
+    with tempfile.TemporaryDirectory() as folder:
+        assert difference(network, (x,), target, Path(folder)) <= 1e-5
