@@ -52,7 +52,8 @@ class Group(Protocol):
     """Coupled channels, as a criterion sees them: removing channel i removes slice i of every weight here.
 
     ``name`` is the gene's name and ``channels`` the number of channels. ``weights`` holds one tensor for each coupled
-    parameter that is cut on its output side, arranged as (channels, elements): row i is what channel i loses there.
+    layer that is cut on its output side, arranged as (channels, elements): row i is the filter that channel i loses
+    there. Biases and the scales and shifts of norms are no filters.
     """
 
     @property

@@ -54,7 +54,7 @@ def fit(
     """Train ``model``, in place, on the task's train split; leaves it in eval mode, float32.
 
     SGD with Nesterov momentum 0.9; the learning rate climbs linearly to ``learning_rate`` over the first tenth of the
-    steps and falls to zero along a cosine (one cycle; Smith 2018, arXiv:1803.09820). ``epochs`` may be a fraction; an
+    steps and falls to zero along a cosine (one cycle; Smith 2017, arXiv:1708.07120). ``epochs`` may be a fraction; an
     incomplete last batch is left out, because BatchNorm cannot learn from a single example. With ``precision``
     bfloat16, forward and backward run under autocast in the channels-last layout; the weights stay float32.
 
@@ -98,7 +98,7 @@ def recalibrate(model: nn.Module, task: Task, *, batches: int, batch_size: int, 
     """Give every BatchNorm of ``model``, in place, the statistics of the pruned network; leaves it in eval mode.
 
     The running mean and variance are forgotten and replaced by the cumulative average over ``batches`` random batches
-    of the train split (adaptive BatchNorm; Li 2020, EagleEye, arXiv:2007.02491, section 3.3). No weight changes.
+    of the train split (adaptive BatchNorm; Li 2020, EagleEye, arXiv:2007.02491). No weight changes.
     Does nothing with no batches, and for a model without BatchNorm. Raises ConfigError as ``fit``.
     """
     layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]

@@ -49,6 +49,19 @@ def test_of_equal_scores_the_first_are_kept() -> None:
     assert stem_of([1.0, 2.0, 1.0, 1.0], 3) == [0, 1, 2]
 
 
+def test_a_criterion_sees_the_filters_of_all_coupled_layers() -> None:
+    net, example = built("squeeze_excite")
+    seen = {}
+
+    class Looking(L2):
+        def __call__(self, group: Group) -> Tensor:
+            seen[group.name] = [tuple(weight.shape) for weight in group.weights]
+            return super().__call__(group)
+
+    cut(net, example, find_space(net, example, multiple=4, floor=0.1), (0, 0), Looking())
+    assert seen == {"stem": [(16, 27), (16, 8)], "squeeze": [(8, 16)]}
+
+
 @pytest.mark.parametrize("scores", [[1.0, 2.0], [1.0, 2.0, float("nan"), 0.0]])
 def test_a_criterion_that_gives_no_scores_is_named(scores: list[float]) -> None:
     with pytest.raises(PruneError, match="Fixed gives layer 'stem' no finite score"):

@@ -13,12 +13,12 @@ from joulefront.protocols import Group
 
 @dataclass(frozen=True, slots=True)
 class L2:
-    """The L2 norm of everything that produces the channel, over all coupled layers together.
+    """The L2 norm of the filters that produce the channel, over all coupled layers together.
 
-    score_i = sqrt(Σ_W ‖W_i‖²), the sum over the group's parameters W cut on their output side: filters, biases, norm
-    scales and shifts. The filter norm of Li 2017 (arXiv:1608.08710, section 3.1, with L2 for L1), summed over coupled
-    layers as in DepGraph (Fang 2023, arXiv:2301.12900, section 3.3). Not normalised: scaling the whole group by a
-    factor scales the scores by it and keeps the order; a coupled layer of larger weights has the larger say.
+    score_i = sqrt(Σ_W ‖W_i‖²), the sum over the layers W of the group that are cut on their output side. The filter
+    norm of Li 2017 (arXiv:1608.08710, section 3.1, with L2 for L1), summed over coupled layers as in DepGraph (Fang
+    2023, arXiv:2301.12900, "Group-level Pruning"). Not normalised: scaling the whole group by a factor scales the
+    scores by it and keeps the order; a coupled layer of larger weights has the larger say.
     """
 
     def __call__(self, group: Group) -> Tensor:

@@ -97,7 +97,7 @@ def _scores(group: ChannelGroup, tensors: Mapping[str, Tensor], criterion: Crite
     weights = [
         tensors[axis.tensor].movedim(axis.dim, 0)[axis.owned].reshape(group.channels, -1)
         for axis in group.axes
-        if axis.produces and not axis.tensor.endswith(("running_mean", "running_var"))
+        if axis.produces and tensors[axis.tensor].dim() > 1
     ]
     scores = criterion(_Scored(group.name, group.channels, tuple(weights)))
     if scores.shape != (group.channels,) or not bool(scores.isfinite().all()):
