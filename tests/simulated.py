@@ -24,7 +24,7 @@ class Compiler:
     """Writes the model's layers and weights where a library would be: enough to tell one network from another."""
 
     def __init__(self, target: Target, fails_on: str = "") -> None:
-        self.key = f"simulated {target}"
+        self.key = f"simulated {target} {fails_on}"
         self._fails_on = fails_on
 
     def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
@@ -105,7 +105,9 @@ def bench_of(bench: Bench) -> Callable[[StudyConfig, Path], Bench]:
     return lambda config, folder: bench
 
 
-def study_text(name: str = "small", *, search: str = 'kind = "nsga2"\npopulation = 4', evaluations: int = 8, more: str = "") -> str:
+def study_text(
+    name: str = "small", *, search: str = 'kind = "nsga2"\npopulation = 4', evaluations: int = 8, more: str = ""
+) -> str:
     """A study of the digits' tiny network with the simulated compiler."""
     return f"""
 name = "{name}"

@@ -34,7 +34,9 @@ def test_an_entry_is_made_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["change", "remove", "manifest", "truncate the manifest"])
-def test_a_damaged_entry_is_made_again_and_said_so(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_entry_is_made_again_and_said_so(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     calls: list[str] = []
     cache = Cache(tmp_path)
     entry = cache.entry("things", KEY, maker(calls))

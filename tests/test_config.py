@@ -32,7 +32,7 @@ def test_a_study_is_read_with_its_defaults_and_its_plugins_arguments() -> None:
         (GOOD + "[limits]\nlatency_s = -1.0\n", "limits.latency_s: expected greater than 0, not -1.0"),
         ('objectives = ["error", "latency"]\n' + GOOD, "'latency'"),
         ('objectives = ["error", "error"]\n' + GOOD, "objectives: expected each objective once"),
-        ('objectives = []\n' + GOOD, "objectives"),
+        ("objectives = []\n" + GOOD, "objectives"),
         ('name = "x"\n', "study.toml: task: missing"),
         ('name = "../x"\n[task]\nkind = "digits"\n', "name: "),
         ("name = \n", "study.toml: not valid TOML: "),

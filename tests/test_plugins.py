@@ -9,7 +9,7 @@ from joulefront.config import Plugin
 from joulefront.errors import ConfigError
 from joulefront.plugins import build, fingerprint
 
-USERS = '''
+USERS = """
 import beside
 
 class Thing:
@@ -23,7 +23,7 @@ def fails(space):
     raise ValueError("no data\\nat all")
 
 thing = object()
-'''
+"""
 
 
 @pytest.fixture
@@ -54,7 +54,11 @@ def test_an_object_is_returned_as_it_is(folder: Path) -> None:
         ("absent.py:Thing", {}, "absent.py: no such file"),
         ("no.such.module:Thing", {}, "no.such.module cannot be imported: ModuleNotFoundError"),
         ("users.py:Thingy", {}, "has no 'Thingy'; did you mean 'Thing'?"),
-        ("broken.py:x", {}, "broken.py cannot be imported: NameError: name 'undefined' is not defined (broken.py, line 2)"),
+        (
+            "broken.py:x",
+            {},
+            "broken.py cannot be imported: NameError: name 'undefined' is not defined (broken.py, line 2)",
+        ),
         ("syntax.py:x", {}, "syntax.py cannot be imported: SyntaxError"),
         ("users.py:Thing", {"sise": 4}, "[t] sise: unknown key for kind 'users.py:Thing'; did you mean 'size'?"),
         ("users.py:Thing", {"space": 4}, "[t] space: unknown key"),

@@ -235,7 +235,10 @@ def test_an_energy_limit_without_a_meter_is_refused_before_anything_is_written(t
     [
         (('kind = "digits"', 'kind = "digit"'), "[task] unknown kind 'digit'; did you mean 'digits'?"),
         (('kind = "digits"', 'kind = "absent.py:task"'), "absent.py: no such file"),
-        (("population = 4", "populaton = 4"), "[search] populaton: unknown key for kind 'nsga2'; did you mean 'population'?"),
+        (
+            ("population = 4", "populaton = 4"),
+            "[search] populaton: unknown key for kind 'nsga2'; did you mean 'population'?",
+        ),
         (("population = 4", 'population = "4"'), "[search] population: expected a valid integer, not '4'"),
         (("[space]", '[space]\nexclude = ["conv9"]'), "conv9"),
     ],

@@ -130,11 +130,10 @@ def _checked(found: Callable[..., Any], plugin: Plugin, given: Mapping[str, Any]
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     named = {name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD}
     required = {name for name in named if parameters[name].default is inspect.Parameter.empty}
+    known = (named - set(given)) | set(type(plugin).model_fields) - {"kind"}
     for name in plugin.arguments:
         if name in given or (name not in named and not open_ended):
-            raise ConfigError(
-                f"{where} {name}: unknown key for kind {plugin.kind!r}; {nearest(name, named - set(given))}"
-            )
+            raise ConfigError(f"{where} {name}: unknown key for kind {plugin.kind!r}; {nearest(name, known)}")
     for name in sorted(required - set(given) - set(plugin.arguments)):
         raise ConfigError(f"{where} {name}: missing; kind {plugin.kind!r} needs it")
     if unwanted := sorted(set(given) - named) if not open_ended else []:

@@ -71,10 +71,21 @@ def test_a_machine_without_any_of_these_files_has_facts(tmp_path):
     assert len(facts["machine"]) == 16
 
 
-@pytest.mark.parametrize("path", sorted(Path(joulefront_agent.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path(joulefront_agent.__file__).parent.glob("*.py")), ids=lambda path: path.stem
+)
 def test_the_agent_is_python_3_9_and_imports_nothing_else(path):
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
-    assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body) or len(tree.body) == 1
+    assert (
+        any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
+        or len(tree.body) == 1
+    )
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert not {name.partition(".")[0] for name in imported if name} & {"joulefront", "numpy", "torch", "tvm", "pydantic"}
+    assert not {name.partition(".")[0] for name in imported if name} & {
+        "joulefront",
+        "numpy",
+        "torch",
+        "tvm",
+        "pydantic",
+    }

@@ -85,7 +85,9 @@ def test_the_agent_has_a_process_group_of_its_own(transport):
         assert os.getpgid(channel.pid) == channel.pid != os.getpgid(0)
 
 
-@pytest.mark.parametrize("line", [b"", b"garbage \xff\x00", b"[1]", b'{"id": 3}', b'{"id": 1, "op": "no", "params": {}}'])
+@pytest.mark.parametrize(
+    "line", [b"", b"garbage \xff\x00", b"[1]", b'{"id": 3}', b'{"id": 1, "op": "no", "params": {}}']
+)
 def test_garbage_gets_an_error_answer_and_the_agent_lives(transport, line):
     with closing(transport.start()) as channel:
         channel.send(line)
@@ -123,8 +125,7 @@ def test_stopped_pings_end_the_agent_and_its_child(transport, broken, run_of):
         ask(channel, "hello", wire.hello_params(1.0))
         child = start_hanging(transport, channel, broken, run_of)
         with pytest.raises(AgentDied, match="nothing heard for 1 s"):
-            while True:  # the run's own answer may come first: its child was killed
-                channel.receive(60.0)
+            list(iter(lambda: channel.receive(60.0), None))  # the run's own answer may come first: its child was killed
         assert ended(child)
 
 
@@ -144,6 +145,15 @@ def test_a_killed_child_is_reported_and_the_agent_lives(transport, broken, run_o
         assert ask(channel, "ping").ok == {}
 
 
+def test_a_network_that_needs_more_memory_than_there_is(transport, jobs, run_of):
+    with closing(transport.start()) as channel:
+        ask(channel, "ping")
+        psutil.Process(channel.pid).rlimit(psutil.RLIMIT_AS, (2 << 30, 2 << 30))  # its child inherits it
+        job = jobs["huge"]
+        library = transport.put(job.library, job.sha256)
+        assert ask(channel, "run", run_of(job, library=library).to_wire()).error.kind == "OutOfMemory"
+
+
 def python(code, folder):
     return ProcessChannel([sys.executable, "-c", code], dict(os.environ), folder)
 
@@ -151,7 +161,7 @@ def python(code, folder):
 def test_the_tail_of_stderr_is_in_the_error(tmp_path):
     code = "import sys; sys.stderr.write('a' * 9000 + 'the reason'); sys.exit(7)"
     with closing(python(code, tmp_path)) as channel:
-        with pytest.raises(AgentDied, match="exit status 7; the end of its stderr: a+the reason") as caught:
+        with pytest.raises(AgentDied, match=r"exit status 7; the end of its stderr: a+the reason") as caught:
             channel.receive(60.0)
         assert len(str(caught.value)) < 5000
 

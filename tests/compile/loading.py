@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import tvm_ffi
 from torch import Tensor, nn
+from torch.utils.dlpack import from_dlpack
 
 from joulefront.compile.compiler import TvmCompiler
 from joulefront.records import Target
@@ -26,7 +27,7 @@ def run(library: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
     vm = tvm_ffi.load_module(str(library.absolute()))["vm_load_executable"]()
     vm["vm_initialization"](1, 0, 2)
     outputs = vm["main"](*(_aligned(tensor) for tensor in inputs))
-    return [torch.from_dlpack(output).clone() for output in (outputs if _is_many(outputs) else [outputs])]
+    return [from_dlpack(output).clone() for output in (outputs if _is_many(outputs) else [outputs])]
 
 
 def difference(model: nn.Module, inputs: tuple[Tensor, ...], target: Target, folder: Path) -> float:
@@ -61,7 +62,7 @@ def _aligned(tensor: Tensor) -> object:
     dtype = tvm_ffi.dtype(str(tensor.dtype).removeprefix("torch."))
     array = allocate(tvm_ffi.Shape(list(tensor.shape)), dtype, tvm_ffi.device("cpu:0"), None)
     source = tensor.contiguous()
-    ctypes.memmove(torch.from_dlpack(array).data_ptr(), source.data_ptr(), source.numel() * source.element_size())
+    ctypes.memmove(from_dlpack(array).data_ptr(), source.data_ptr(), source.numel() * source.element_size())
     return array
 
 

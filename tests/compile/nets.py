@@ -25,7 +25,8 @@ class DigitsNet(nn.Module):
         if self.pools == 2:
             x = F.max_pool2d(x, 2)
         x = F.max_pool2d(F.relu(self.norm2(self.conv2(x))), 2)
-        return self.fc2(F.relu(self.fc1(torch.flatten(x, 1))))
+        scores: Tensor = self.fc2(F.relu(self.fc1(torch.flatten(x, 1))))
+        return scores
 
 
 class Block(nn.Module):
@@ -63,7 +64,8 @@ class ResNet20(nn.Module):
         self.blocks, self.fc = nn.Sequential(*blocks), nn.Linear(last, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(F.adaptive_avg_pool2d(self.blocks(self.stem(x)), 1).flatten(1))
+        scores: Tensor = self.fc(F.adaptive_avg_pool2d(self.blocks(self.stem(x)), 1).flatten(1))
+        return scores
 
 
 class Inverted(nn.Module):
@@ -80,7 +82,8 @@ class Inverted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.depthwise(self.expand(x))
         y = y * torch.sigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(y, 1)))))
-        return x + self.project(y)
+        changed: Tensor = x + self.project(y)
+        return changed
 
 
 class Concatenated(nn.Module):

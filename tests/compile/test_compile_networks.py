@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from loading import TARGETS, WIDEST, difference, settled
+from loading import TARGETS, WIDEST, difference, run, settled
 from nets import Concatenated, DigitsNet, Inverted, PreActivated, ResNet20
 from torch import Tensor, nn
 
+from joulefront.compile.compiler import TvmCompiler
 from joulefront.records import Target
 
 ODD = (7, 9, 16, 21, 30, 11, 50, 37, 63)
@@ -81,7 +82,8 @@ def test_a_network_may_have_several_inputs(tmp_path: Path) -> None:
             self.conv = nn.Conv2d(3, 3, 3, padding=1)
 
         def forward(self, x: Tensor, gate: Tensor) -> Tensor:
-            return self.conv(x) * gate
+            gated: Tensor = self.conv(x) * gate
+            return gated
 
     torch.manual_seed(0)
     inputs = (torch.randn(1, 3, 6, 6), torch.randn(1, 3, 6, 6))
@@ -89,9 +91,6 @@ def test_a_network_may_have_several_inputs(tmp_path: Path) -> None:
 
 
 def test_an_index_out_of_bounds_does_not_crash(tmp_path: Path) -> None:
-    from joulefront.compile.compiler import TvmCompiler
-    from loading import run
-
     model = nn.Sequential(nn.Embedding(10, 8), nn.Flatten(), nn.Linear(24, 4)).eval()
     library = tmp_path / "model.so"
     TvmCompiler(WIDEST).compile(model, (torch.tensor([[1, 2, 3]]),), library)

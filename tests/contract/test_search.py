@@ -23,7 +23,14 @@ WEIGHTS = {"weighted-sum": {"weights": {"error": 0.5, "latency_s": 0.5}}}
 def search_of(kind: str, space: Space = SPACE, evaluations: int = 40, seed: int = 1, **arguments: Any) -> Search:
     plugin = Plugin(kind=kind, **{**WEIGHTS.get(kind, {}), **arguments})
     found: Search = build(
-        plugin, READY, folder=Path(), where="[search]", space=space, objectives=OBJECTIVES, evaluations=evaluations, seed=seed
+        plugin,
+        READY,
+        folder=Path(),
+        where="[search]",
+        space=space,
+        objectives=OBJECTIVES,
+        evaluations=evaluations,
+        seed=seed,
     )
     return found
 
@@ -85,10 +92,15 @@ def test_a_small_space_is_searched_to_its_end_and_no_further(kind: str) -> None:
 
 def test_failures_do_not_stop_it(kind: str) -> None:
     def fails_often(genome: Genome, number: int) -> Trial:
-        return Trial(number, genome, "screen", failure=Failure("Hung", "")) if sum(genome) % 2 else outcome(genome, number)
+        return (
+            Trial(number, genome, "screen", failure=Failure("Hung", "")) if sum(genome) % 2 else outcome(genome, number)
+        )
 
     assert len(play(search_of(kind), fails_often)) == 40
-    assert len(play(search_of(kind), lambda genome, number: Trial(number, genome, "screen", failure=Failure("Hung", "")))) == 40
+    assert (
+        len(play(search_of(kind), lambda genome, number: Trial(number, genome, "screen", failure=Failure("Hung", ""))))
+        == 40
+    )
 
 
 @pytest.mark.parametrize("learns", sorted(set(READY) - {"random"}))
@@ -96,7 +108,11 @@ def test_limits_draw_it_to_what_keeps_them(learns: str) -> None:
     def limited(genome: Genome, number: int) -> Trial:
         trial = outcome(genome, number)
         return Trial(
-            number, genome, "screen", objectives=trial.objectives, violation=max(0.0, trial.objectives["latency_s"] / 1.0 - 1)
+            number,
+            genome,
+            "screen",
+            objectives=trial.objectives,
+            violation=max(0.0, trial.objectives["latency_s"] / 1.0 - 1),
         )
 
     trials = play(search_of(learns, evaluations=120), limited)
@@ -115,7 +131,9 @@ def test_a_search_that_learns_beats_random_on_average() -> None:
     assert reached("nsga2") > reached("random")
 
 
-@pytest.mark.parametrize("weights", [{"error": 1.0}, {"error": -1.0, "latency_s": 1.0}, {"error": 0.0, "latency_s": 0.0}])
+@pytest.mark.parametrize(
+    "weights", [{"error": 1.0}, {"error": -1.0, "latency_s": 1.0}, {"error": 0.0, "latency_s": 0.0}]
+)
 def test_weights_that_are_none_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="weights"):
         search_of("weighted-sum", weights=weights)

@@ -58,7 +58,7 @@ def test_a_long_line_arrives_whole(channel):
 
 
 def test_a_line_that_comes_late_is_not_lost(channel):
-    with pytest.raises(AgentTimeout, match="did not answer within 0.05 s"):
+    with pytest.raises(AgentTimeout, match=r"did not answer within 0\.05 s"):
         channel.receive(0.05)
     assert ask(channel, "ping", {}, number=9).id == 9
 
@@ -86,7 +86,7 @@ def test_a_file_is_shipped_once(transport, tmp_path):
 def test_a_file_that_cannot_be_shipped_leaves_nothing_behind(transport, tmp_path):
     file = tmp_path / "network.so"
     sha256 = hashlib.sha256(b"x").hexdigest()
-    with pytest.raises(TransportError, match="network.so"):
+    with pytest.raises(TransportError, match=r"network\.so"):
         transport.put(file, sha256)
     file.write_bytes(b"x")
     assert sha256 in transport.put(file, sha256)
@@ -94,11 +94,10 @@ def test_a_file_that_cannot_be_shipped_leaves_nothing_behind(transport, tmp_path
 
 def test_an_agent_that_ended_is_said_to_be_dead_with_its_last_words(channel):
     ask(channel, "hello", wire.hello_params(0.2))
-    with pytest.raises(AgentDied, match="nothing heard for 0.2 s"):
+    with pytest.raises(AgentDied, match=r"nothing heard for 0\.2 s"):
         channel.receive(60.0)
     with pytest.raises(AgentDied):
-        for _ in range(100):  # a pipe may take a line or two that nobody will read
-            channel.send(b"{}")
+        list(map(channel.send, [b"{}"] * 100))  # a pipe may take a line or two that nobody will read
 
 
 def test_closing_ends_everything_and_may_be_repeated(transport):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from joulefront.tasks.task import Task
+
 READY: Mapping[str, str] = MappingProxyType(
     {
         "mnist5k": "joulefront.tasks.ready_made:mnist5k",
@@ -14,4 +16,4 @@ READY: Mapping[str, str] = MappingProxyType(
 )
 """The ready-made tasks: their names and where each is found."""
 
-__all__ = ["READY"]
+__all__ = ["READY", "Task"]

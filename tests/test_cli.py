@@ -1,0 +1,237 @@
+"""The command line, by what a user types: results, and for each mistake one message and the right exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from joulefront import cli
+
+STUDY = 'name = "x"\n[task]\nkind = "digits"\n[prepare]\nworkers = 1\n[search]\nevaluations = 4\npopulation = 4\n'
+SHORT = (
+    'device = "here.toml"\n'
+    + STUDY
+    + "[recover]\nscreen_epochs = 0.5\nfull_epochs = 0.5\n[measure]\ninterval = 0.5\ntime_s = 0.5\nfull_time_s = 0.5\n"
+)
+
+MODELS = """
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+from joulefront.tasks import Task
+
+DATA = TensorDataset(torch.rand(64, 1, 8, 8), torch.randint(10, (64,)))
+
+
+class Branches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 16, 3)
+        self.dense = nn.Linear(16 * 36, 10)
+
+    def forward(self, x):
+        x = self.conv(x)
+        if x.sum() > 0:
+            x = x * 2
+        return self.dense(x.flatten(1))
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 10))
+
+
+def branches():
+    return Task(Branches(), torch.rand(1, 1, 8, 8), DATA, DATA, DATA)
+
+def without_data():
+    return Task(net(), torch.rand(1, 1, 8, 8))
+
+def wrong_shape():
+    return Task(net(), torch.rand(1, 3, 8, 8), DATA, DATA, DATA)
+
+def no_task():
+    return net()
+
+def fails():
+    raise RuntimeError("my_weights.pt is not there")
+"""
+
+
+def joulefront(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["joulefront", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with a file of models."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models.py").write_text(MODELS)
+    # This machine, as busy as it is: these tests are not about what they measure.
+    (tmp_path / "here.toml").write_text('name = "here"\n[settle]\ntime_s = 0.0\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "study.toml: no such file"),
+        ("name = ", "study.toml: not valid TOML"),
+        (STUDY.replace("evaluations", "evaluatons"), "[search] evaluatons: unknown key for kind 'nsga2'; did you mean"),
+        (STUDY + "[measures]\n", "study.toml: measures: unknown key; did you mean 'measure'?"),
+        ('device = "locla"\n' + STUDY, "device 'locla'"),
+        ('device = "board.toml"\n' + STUDY, "board.toml: no such file"),
+        (STUDY.replace('"digits"', '"models.py:branches"'), "torch.export does not take the model"),
+        (STUDY.replace('"digits"', '"models.py:without_data"'), "task.train is missing"),
+        (STUDY.replace('"digits"', '"models.py:wrong_shape"'), "task.model fails on task.example"),
+        (STUDY.replace('"digits"', '"models.py:no_task"'), "has no "),
+        (STUDY.replace('"digits"', '"models.py:fails"'), "RuntimeError: my_weights.pt is not there (models.py, line"),
+    ],
+)
+def test_a_search_that_cannot_begin_says_why(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str | None, expected: str
+) -> None:
+    if text is not None:
+        Path("study.toml").write_text(text)
+    assert joulefront(monkeypatch, "search", "study.toml") == 2
+    shown = capsys.readouterr()
+    assert expected in shown.err.replace("\n", " ")
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    assert not Path("results").exists()
+
+
+def test_what_is_no_study_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert joulefront(monkeypatch, "front", "results/absent") == 2
+    assert "no study there" in capsys.readouterr().err
+
+
+def test_a_first_study_from_init_to_front(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The real compiler, the real agent, on this machine."""
+    assert joulefront(monkeypatch, "init", "digits", "--out", "made.toml") == 0
+    capsys.readouterr()
+    assert joulefront(monkeypatch, "init", "digits", "--out", "made.toml") == 2
+    assert "made.toml exists" in capsys.readouterr().err
+
+    Path("study.toml").write_text(SHORT)
+    assert joulefront(monkeypatch, "validate", "study.toml", "--json") == 0
+    checked = json.loads(capsys.readouterr().out)
+    assert checked["provenance"] == "estimated"
+    assert checked["seconds"]["total"] > checked["seconds"]["trial"] > 0
+
+    assert joulefront(monkeypatch, "search", "study.toml", "--json") == 0
+    searched = capsys.readouterr()
+    document = json.loads(searched.out)
+    assert set(document) >= {"study", "devices", "reference", "reference_reason", "front", "trials", "hypervolume"}
+    assert document["state"] == "settled"
+    assert document["front"]
+    point = document["front"][0]
+    assert set(point) >= {
+        "trial",
+        "genome",
+        "widths",
+        "objectives",
+        "intervals",
+        "metrics",
+        "fidelity",
+        "grade",
+        "provenance",
+    }
+    assert point["provenance"]["latency_s"] == "measured"
+    assert point["metrics"]["latency_s"] > 0
+    low, high = point["intervals"]["latency_s"]
+    assert low <= point["objectives"]["latency_s"] <= high
+    assert "searching (4)" in searched.err
+
+    assert joulefront(monkeypatch, "front", "results/x") == 0
+    table = capsys.readouterr().out
+    assert "(unpruned)" in table
+    assert "networks measured" in table
+
+    Path("study.toml").write_text(SHORT.replace("evaluations = 4", "evaluations = 5"))
+    assert joulefront(monkeypatch, "search", "study.toml") == 2
+    assert "search.evaluations was 4, is 5" in capsys.readouterr().err
+
+
+def test_limits_that_nothing_meets(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("study.toml").write_text(SHORT + "[limits]\nlatency_s = 1e-9\n")
+    assert joulefront(monkeypatch, "search", "study.toml") == 2
+    assert "nothing keeps them all (latency_s <= 1e-09)" in capsys.readouterr().err
+
+
+def test_one_model_is_measured_without_data(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        joulefront(
+            monkeypatch, "measure", "models.py:without_data", "--device", "here.toml", "--threads", "2", "--json"
+        )
+        == 0
+    )
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) >= {"device", "latency_s", "energy_j", "provenance", "reason", "conditions", "warnings"}
+    latency = document["latency_s"]
+    assert set(latency) == {"median", "interval", "p90", "p99", "samples"}
+    assert 0 < latency["interval"][0] <= latency["median"] <= latency["interval"][1]
+    assert (latency["p99"] is None) == (latency["samples"] < 1_000)
+    assert document["energy_j"] is not None or document["reason"]
+
+
+def test_a_model_that_cannot_be_compiled_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert joulefront(monkeypatch, "measure", "models.py:branches") == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_init_writes_a_study_that_is_valid_and_names_the_task_from_its_folder(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from joulefront.config import StudyConfig, read
+
+    assert joulefront(monkeypatch, "init", "models.py:net", "--out", "studies/first.toml") == 0
+    study = read(Path("studies/first.toml"), StudyConfig)
+    assert study == StudyConfig.model_validate({"name": "models", "task": {"kind": "../models.py:net"}})
+
+
+def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert joulefront(monkeypatch, "schema") == 0
+    assert "objectives" in json.loads(capsys.readouterr().out)["properties"]
+    assert joulefront(monkeypatch, "schema", "device") == 0
+    assert "transport" in json.loads(capsys.readouterr().out)["properties"]
+
+
+HEAVY = ("torch", "tvm", "pymoo", "scipy", "paramiko", "sqlalchemy", "plotly", "pydantic", "rich", "numpy")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['joulefront', '--help']\n"
+        "from joulefront.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print(sorted(set(sys.modules) & set({HEAVY!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_front_is_shown_without_torch_and_tvm() -> None:
+    code = (
+        "import sys; from joulefront.report import documents, tables; from joulefront.store import Store\n"
+        "print(sorted(set(sys.modules) & {'torch', 'tvm', 'tvm_ffi'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
