@@ -6,9 +6,8 @@ import hashlib
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import tvm
 from tvm import relax
 
 from joulefront.compile import link
@@ -16,6 +15,7 @@ from joulefront.compile.export import first_line, imported
 from joulefront.compile.kernels import Machine
 from joulefront.compile.lower import lower
 from joulefront.compile.simplify import simplify
+from joulefront.compile.target import tvm_target
 from joulefront.errors import CompileError
 from joulefront.records import Target
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class TvmCompiler:
     """torch.export, Relax, kernels written for the target, LLVM, one shared library with ``main`` for the Relax VM.
 
-    Two compilations of the same weights give the same bytes.
+    Two compilations of the same weights give the same bytes. Raises ConfigError for a target that LLVM does not know.
     """
 
     kind = "tvm"
@@ -34,6 +34,7 @@ class TvmCompiler:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.key = _key(target)
+        self._tvm_target = tvm_target(target)
 
     def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
         """Write the library for ``model`` at the shapes of ``example`` to the path ``library``.
@@ -46,8 +47,7 @@ class TvmCompiler:
         module = imported(model, example)
         machine = Machine.of(self.target)
         try:
-            target = tvm.target.Target(_llvm(self.target))
-            with target:
+            with self._tvm_target as target:
                 executable = relax.build(lower(simplify(module), machine), target)
         except Exception as error:
             raise CompileError(
@@ -55,14 +55,6 @@ class TvmCompiler:
                 f"{first_line(error)}"
             ) from error
         link.link(executable, self.target.triple, library)
-
-
-def _llvm(target: Target) -> dict[str, Any]:
-    """The target in TVM's terms."""
-    described: dict[str, Any] = {"kind": "llvm", "mtriple": target.triple, "mcpu": target.cpu}
-    if target.features:
-        described["mattr"] = list(target.features)
-    return described
 
 
 def _key(target: Target) -> str:

@@ -1,0 +1,33 @@
+"""A target in TVM's terms, checked first: for a processor it does not know TVM warns, and for a triple it crashes."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import tvm
+
+from joulefront.errors import ConfigError
+from joulefront.records import Target
+
+
+def tvm_target(target: Target) -> Any:
+    """TVM's target. Raises ConfigError when LLVM does not know the triple's architecture or the processor."""
+    architecture = target.triple.split("-")[0]
+    known = [str(name) for name in tvm.get_global_func("target.llvm_get_targets")()]
+    if not any(architecture.startswith(name) for name in known):
+        raise ConfigError(
+            f"target: LLVM knows no architecture like that of triple {target.triple!r}: {', '.join(known)}"
+        )
+    described: dict[str, Any] = {"kind": "llvm", "mtriple": target.triple}
+    processors = tvm.get_global_func("target.llvm_get_cpu_archlist")(tvm.target.Target(described))
+    names = [str(name) for name in processors]
+    if target.cpu not in names:
+        near = difflib.get_close_matches(target.cpu, names, 3) or names
+        raise ConfigError(
+            f"target: LLVM knows no cpu {target.cpu!r} for {target.triple}; did you mean {', '.join(near)}?"
+        )
+    described["mcpu"] = target.cpu
+    if target.features:
+        described["mattr"] = list(target.features)
+    return tvm.target.Target(described)

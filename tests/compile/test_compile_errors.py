@@ -1,0 +1,117 @@
+"""What cannot be compiled says what it is and what to do, in one line, and nothing else is printed."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+import torch
+from loading import NEON, WIDEST
+from torch import Tensor, nn
+
+from joulefront.compile import link
+from joulefront.compile.compiler import TvmCompiler
+from joulefront.errors import CompileError, ConfigError
+from joulefront.records import Target
+
+
+class Branching(nn.Module):
+    """Its path depends on the input's values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:
+            return x * 2
+        return x
+
+
+class Spectrum(nn.Module):
+    """An operator that TVM does not have."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.fft(x).real
+
+
+class Misfit(nn.Module):
+    """A layer that the input does not fit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(x)
+        return y
+
+
+def message(model: nn.Module, folder: Path, target: Target = WIDEST, x: Tensor | None = None) -> str:
+    with pytest.raises(CompileError) as caught:
+        TvmCompiler(target).compile(model.eval(), (torch.ones(1, 5) if x is None else x,), folder / "model.so")
+    assert list(folder.iterdir()) == []
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+def test_control_flow_on_values_names_the_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    said = message(Branching(), tmp_path)
+    assert "values of a tensor" in said
+    assert "test_compile_errors.py" in said
+    assert "`if x.sum() > 0:`" in said
+    assert "torch.where" in said
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_operator_that_is_not_there_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "aten._fft_r2c.default" in message(Spectrum(), tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_in_forward_names_the_line_and_the_reason(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    said = message(Misfit(), tmp_path)
+    assert "Misfit cannot be exported" in said
+    assert "[1, 5] X [3, 4]" in said
+    assert capfd.readouterr() == ("", "")
+
+
+def test_other_types_than_float32_are_refused(tmp_path: Path) -> None:
+    assert "fc.weight is float16" in message(Misfit().half(), tmp_path)
+    assert "input 0 is float64" in message(Misfit(), tmp_path, x=torch.ones(1, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("triple", "cpu", "said"),
+    [
+        ("x86_64-linux-gnu", "x86-64-v5", "did you mean x86-64-v"),
+        ("aarch64-linux-gnu", "cortex-a721", "did you mean cortex-a72"),
+        ("pdp11-linux-gnu", "generic", "pdp11-linux-gnu"),
+    ],
+)
+def test_a_target_that_llvm_does_not_know(triple: str, cpu: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match=said):
+        TvmCompiler(Target(triple, cpu, (), 4, 32))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_a_linker_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    native = Target(f"{platform.machine()}-linux-gnu", WIDEST.cpu, (), 16, 32)
+    assert "apt install g++" in message(nn.Linear(5, 3), tmp_path, native)
+    assert "apt install g++-aarch64-linux-gnu" in message(nn.Linear(5, 3), tmp_path, NEON)
+
+
+def test_a_linker_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools, out = tmp_path / "tools", tmp_path / "out"
+    tools.mkdir()
+    out.mkdir()
+    fake = tools / "c++"
+    fake.write_text("#!/bin/sh\necho 'cannot find crti.o' >&2\nexit 1\n", encoding="utf-8")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools))
+    assert "cannot find crti.o" in message(nn.Linear(5, 3), out)
+
+
+def test_the_linker_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert link.version(WIDEST.triple) in TvmCompiler(WIDEST).key
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "linker=none" in TvmCompiler(WIDEST).key
