@@ -205,7 +205,7 @@ class Bench:
             sample_limit_s=share_s / 2,
             energy_s=0.0,
             # What is planned is no sign of a hang.
-            timeout_s=self._config.timeout_s + plan.time_s + plan.energy_s,
+            timeout_s=self._config.timeout_s + plan.time_s + (plan.energy_s if self.has_energy else 0.0),
         )
 
 

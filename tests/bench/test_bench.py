@@ -1,0 +1,306 @@
+"""The measuring protocol, with a device that does what the test says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scripted import CONDITIONS, FACTS, Die, ScriptedTransport, ran
+
+from joulefront.bench import Bench
+from joulefront.bench import bench as module
+from joulefront.config import MeasureConfig
+from joulefront.errors import (
+    AgentDied,
+    BenchError,
+    ConfigError,
+    Crashed,
+    DeviceBusy,
+    Hung,
+    MeterError,
+    OutOfMemory,
+    TransportError,
+    WrongOutput,
+)
+from joulefront.records import Array, Job
+from joulefront_agent import wire
+from joulefront_devices import Device
+
+ONE = np.array([1.0, -2.0], dtype="<f4")
+JOB = Job("candidate", "x.so", "a" * 64, (), (Array((2,), "float32", ONE.tobytes()),))
+REFERENCE = replace(JOB, label="reference", sha256="b" * 64)
+GOOD = (wire.Tensor((2,), "float32", ONE.tobytes()),)
+WITH_SENSOR = {**FACTS, "sensor": "rapl", "sensor_covers": "package-0", "sensor_reason": None}
+WINDOW = wire.Energy(10.0, 2.0, 1000, 1e-6, 1e-3, "rapl", "package-0")
+LIBRARY_OF = {"candidate": f"/device/{JOB.sha256}.so", "reference": f"/device/{REFERENCE.sha256}.so"}
+
+
+@pytest.fixture
+def open_bench(monkeypatch):
+    """Opens a bench on a scripted transport."""
+    monkeypatch.setattr("joulefront.bench.settle.sleep", lambda seconds: None)
+
+    def opened(transport, config=None, **device):
+        monkeypatch.setattr(module.plugins, "build", lambda *args, **kwargs: transport)
+        return Bench(Device(name="scripted", **device), config or MeasureConfig(), 1)
+
+    return opened
+
+
+@pytest.fixture
+def job(tmp_path):
+    return replace(JOB, library=tmp_path / "x.so")
+
+
+@pytest.fixture
+def reference(tmp_path):
+    return replace(REFERENCE, library=tmp_path / "x.so")
+
+
+def agent(*latencies, **changes):
+    """A function for run: one repeat after another takes these latencies, the last for ever. Keeps what was asked."""
+    asked = []
+
+    def run(params):
+        asked.append(params)
+        latency_s = latencies[min(len(asked), len(latencies)) - 1]
+        outputs = GOOD if params["outputs"] else ()
+        energy = WINDOW if params["energy_s"] else None
+        return ran(latency_s, **{"outputs": outputs, "energy": energy, **changes}).to_wire()
+
+    run.asked = asked
+    return run
+
+
+def test_a_steady_network_takes_the_least_repeats(open_bench, job):
+    run = agent(1e-3, 1.001e-3, 0.999e-3)
+    with open_bench(ScriptedTransport(run=run)) as bench:
+        measurement = bench.measure(job, "screening")
+    assert measurement.repeats_s == ((1e-3,) * 5, (1.001e-3,) * 5, (0.999e-3,) * 5)
+    assert measurement.latency_s.value == 1e-3
+    assert (measurement.grade, measurement.provenance) == ("screening", "measured")
+    assert measurement.warnings == ()
+    assert measurement.energy_j is None
+    assert measurement.energy_provenance is None
+    assert measurement.energy_reason == "no energy sensor: scripted"
+    assert [params["outputs"] for params in run.asked] == [True, False, False]
+
+
+def test_the_full_grade_is_more_thorough(open_bench, job):
+    screening, full = agent(1e-3), agent(1e-3)
+    with open_bench(ScriptedTransport(run=screening)) as bench:
+        bench.measure(job, "screening")
+    with open_bench(ScriptedTransport(run=full)) as bench:
+        assert bench.measure(job, "full").grade == "full"
+    assert (len(screening.asked), len(full.asked)) == (3, 5)
+    assert full.asked[0]["samples"] > screening.asked[0]["samples"]
+
+
+def test_a_scattered_network_is_repeated_until_the_interval_is_narrow(open_bench, job):
+    with open_bench(ScriptedTransport(run=agent(1.03e-3, 0.97e-3, 1e-3, 1e-3, 1e-3))) as bench:
+        measurement = bench.measure(job, "screening")
+    assert 5 < len(measurement.repeats_s) < 30
+    half = (measurement.latency_s.high - measurement.latency_s.low) / 2
+    assert half <= 0.02 * measurement.latency_s.value
+    assert measurement.warnings == ()
+
+
+def test_when_the_time_is_up_a_warning_says_how_wide_the_interval_is(open_bench, job, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr(module, "monotonic", lambda: float(next(clock)))  # each repeat takes a second
+    with open_bench(ScriptedTransport(run=agent(1.3e-3, 0.7e-3, 1e-3)), MeasureConfig(time_s=5.0)) as bench:
+        measurement = bench.measure(job, "screening")
+    assert len(measurement.repeats_s) == 5
+    assert "after 5 repeats the latency's interval is ± " in measurement.warnings[0]
+    assert "the time of 5 s was up" in measurement.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ((), "returned 0 outputs, torch 1"),
+        ((wire.Tensor((1, 2), "float32", ONE.tobytes()),), r"of shape \(1, 2\) on the device"),
+        ((wire.Tensor((2,), "int32", ONE.tobytes()),), "is int32"),
+        ((wire.Tensor((2,), "float32", np.float32([np.nan, 1]).tobytes()),), "1 of 2 elements are not finite"),
+        ((wire.Tensor((2,), "float32", np.float32([np.inf, 1]).tobytes()),), "not finite on the device"),
+        (
+            (wire.Tensor((2,), "float32", np.float32([1.001, -2]).tobytes()),),
+            "by up to 0.001 where the largest value is 2",
+        ),
+    ],
+)
+def test_a_wrong_output_is_never_measured(open_bench, job, outputs, said):
+    run = agent(1e-3, outputs=outputs)
+    with open_bench(ScriptedTransport(run=run)) as bench, pytest.raises(WrongOutput, match=said):
+        bench.measure(job, "screening")
+    assert len(run.asked) == 1
+
+
+def test_an_output_within_rounding_is_right(open_bench, job):
+    near = (wire.Tensor((2,), "float32", np.float32([1.0001, -2.0001]).tobytes()),)
+    with open_bench(ScriptedTransport(run=agent(1e-3, outputs=near))) as bench:
+        bench.measure(job, "screening")
+
+
+def test_energy_is_gross_joules_per_inference_from_one_window(open_bench, job):
+    run = agent(1e-3)
+    with open_bench(ScriptedTransport(hello=lambda params: WITH_SENSOR, run=run)) as bench:
+        assert bench.has_energy
+        assert bench.energy_reason is None
+        measurement = bench.measure(job, "screening")
+        bench.measure(job, "full")
+    assert measurement.energy_j.value == pytest.approx(0.01)
+    assert measurement.energy_j.low < 0.01 < measurement.energy_j.high
+    assert measurement.energy_provenance == "measured"
+    assert measurement.energy_reason is None
+    assert measurement.conditions["energy"] == {
+        "energy_j": 10.0,
+        "window_s": 2.0,
+        "inferences": 1000,
+        "resolution_j": 1e-6,
+        "period_s": 1e-3,
+        "sensor": "rapl",
+        "covers": "package-0",
+    }
+    windows = [params["energy_s"] for params in run.asked]
+    assert sorted(windows, reverse=True)[:3] == [10.0, 2.0, 0.0]
+
+
+def test_a_meter_that_is_switched_off_has_a_reason(open_bench, job):
+    run = agent(1e-3)
+    with open_bench(ScriptedTransport(hello=lambda params: WITH_SENSOR, run=run), meter="none") as bench:
+        assert not bench.has_energy
+        assert bench.measure(job, "screening").energy_reason == "the file of device 'scripted' says meter = \"none\""
+    assert {params["energy_s"] for params in run.asked} == {0.0}
+
+
+def test_a_meter_that_vanished_is_an_error_and_not_a_gap(open_bench, job):
+    run = agent(1e-3, energy=None)
+    with open_bench(ScriptedTransport(hello=lambda params: WITH_SENSOR, run=run)) as bench, pytest.raises(MeterError):
+        bench.measure(job, "screening")
+
+
+def failing(kinds, reference=None):
+    """A function for run: the candidate fails with one kind after another, then runs; the reference as it is told."""
+
+    def run(params):
+        run.order.append("candidate" if params["library"] == LIBRARY_OF["candidate"] else "reference")
+        if run.order[-1] == "reference" and reference:
+            raise wire.Failure(reference, "the reference as well")
+        if run.order[-1] == "candidate" and kinds:
+            raise wire.Failure(kinds.pop(0), "told to")
+        return ran(1e-3, outputs=GOOD if params["outputs"] else ()).to_wire()
+
+    run.order = []
+    return run
+
+
+@pytest.mark.parametrize(("kind", "error"), [("Crashed", Crashed), ("Hung", Hung), ("OutOfMemory", OutOfMemory)])
+def test_a_candidate_is_blamed_when_the_reference_runs_between_its_two_failures(
+    open_bench, job, reference, kind, error
+):
+    run = failing([kind, kind])
+    with open_bench(ScriptedTransport(run=run)) as bench:
+        bench.reference = reference
+        with pytest.raises(error, match="candidate: told to"):
+            bench.measure(job, "screening")
+    assert run.order == ["candidate", "reference", "candidate"]
+
+
+def test_a_candidate_that_fails_once_is_measured(open_bench, job, reference):
+    run = failing(["Crashed"])
+    with open_bench(ScriptedTransport(run=run)) as bench:
+        bench.reference = reference
+        assert len(bench.measure(job, "screening").repeats_s) == 3
+    assert run.order == ["candidate", "reference", "candidate", "candidate", "candidate"]
+
+
+def test_nobody_is_blamed_when_the_reference_fails_too(open_bench, job, reference):
+    with open_bench(ScriptedTransport(run=failing(["Hung", "Hung"], reference="Hung"))) as bench:
+        bench.reference = reference
+        with pytest.raises(BenchError, match=r"candidate failed .*and so does the reference"):
+            bench.measure(job, "screening")
+
+
+def test_without_a_reference_the_second_failure_is_the_candidates(open_bench, job):
+    run = failing(["Crashed", "Hung"])
+    with open_bench(ScriptedTransport(run=run)) as bench, pytest.raises(Hung, match="twice; first: Crashed"):
+        bench.measure(job, "screening")
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("MeterError", MeterError),
+        ("BadFile", TransportError),
+        ("NoRuntime", TransportError),
+        ("AgentError", BenchError),
+    ],
+)
+def test_what_no_network_can_be_blamed_for(open_bench, job, kind, error):
+    run = failing([kind])
+    with open_bench(ScriptedTransport(run=run)) as bench, pytest.raises(error, match="told to"):
+        bench.measure(job, "screening")
+    assert run.order == ["candidate"]
+
+
+def test_an_agent_that_dies_once_is_replaced_and_the_measurement_goes_on(open_bench, job):
+    good, deaths = agent(1e-3), [1]
+
+    def run(params):
+        if deaths:
+            deaths.pop()
+            raise Die
+        return good(params)
+
+    transport = ScriptedTransport(run=run)
+    with open_bench(transport) as bench:
+        assert len(bench.measure(job, "screening").repeats_s) == 3
+    assert transport.started == 2
+
+
+def test_an_agent_that_dies_twice_stops_the_study(open_bench, job):
+    def run(params):
+        raise Die
+
+    with open_bench(ScriptedTransport(run=run)) as bench, pytest.raises(AgentDied):
+        bench.measure(job, "screening")
+
+
+def test_doubts_are_said(open_bench, job):
+    after = {**CONDITIONS, "throttles": 5, "frequency_hz": 1e9}
+    cooler = {**after, "frequency_hz": 1.5e9}
+    answers = [ran(1e-3, outputs=GOOD, before={**CONDITIONS, "throttles": 2}, after=cooler, steady=False)]
+    answers += [ran(1e-3, after=after)] * 2
+    left = iter(answers)
+    with open_bench(ScriptedTransport(run=lambda params: next(left).to_wire())) as bench:
+        warnings = bench.measure(job, "screening").warnings
+    assert len(warnings) == 3
+    assert "not shown to be steady in 1 of 3 repeats" in warnings[0]
+    assert "throttled 3 times" in warnings[1]
+    assert "frequency fell from 1.5e+09 to 1e+09 Hz" in warnings[2]
+
+
+def test_conditions_before_and_after_are_kept(open_bench, job):
+    with open_bench(ScriptedTransport(run=agent(1e-3))) as bench:
+        conditions = bench.measure(job, "screening").conditions
+    assert conditions == {"before": {"busy": 0.0, **CONDITIONS}, "after": CONDITIONS}
+
+
+def test_a_device_is_held_by_one_session(open_bench):
+    with (
+        open_bench(ScriptedTransport()),
+        pytest.raises(DeviceBusy, match="'scripted'"),
+        open_bench(ScriptedTransport()),
+    ):
+        pass
+    with open_bench(ScriptedTransport()):
+        pass
+
+
+def test_a_bench_that_cannot_be_opened_leaves_nothing_held(open_bench):
+    transport = ScriptedTransport(hello=lambda params: {**FACTS, "architecture": "riscv64"})
+    with pytest.raises(ConfigError, match=r"riscv64.*\[target\]"), open_bench(transport):
+        pass
+    assert transport.closed
+    with open_bench(ScriptedTransport()):
+        pass

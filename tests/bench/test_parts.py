@@ -1,0 +1,121 @@
+"""The bench's smaller parts: settling, targets and what counts as the same output."""
+
+import numpy as np
+import pytest
+
+from joulefront.bench.outputs import check
+from joulefront.bench.settle import settle
+from joulefront.bench.target import target_of
+from joulefront.errors import ConfigError, WrongOutput
+from joulefront.records import Array, Target
+from joulefront_agent.wire import Tensor
+from joulefront_devices import Device
+from joulefront_devices.device import SettleTable, TargetTable
+
+V3 = "fpu sse4_2 avx avx2 bmi1 bmi2 f16c fma movbe"
+V4 = f"{V3} avx512f avx512bw avx512cd avx512dq avx512vl"
+
+
+def facts(architecture, features, cores=4):
+    return {"architecture": architecture, "features": features, "cores": cores}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "features", "expected"),
+    [
+        ("x86_64", V4, Target("x86_64-linux-gnu", "x86-64-v4", (), 16, 32, 2)),
+        ("x86_64", V3, Target("x86_64-linux-gnu", "x86-64-v3", (), 8, 16, 2)),
+        ("x86_64", f"{V3} avx512f", Target("x86_64-linux-gnu", "x86-64-v3", (), 8, 16, 2)),
+        ("x86_64", "avx2 sse4_2", Target("x86_64-linux-gnu", "x86-64-v2", (), 4, 16, 2)),
+        ("aarch64", "fp asimd", Target("aarch64-linux-gnu", "generic", ("+neon",), 4, 32, 2)),
+    ],
+)
+def test_the_target_is_read_from_the_device(architecture, features, expected):
+    assert target_of(Device(name="x"), facts(architecture, features), 2) == expected
+
+
+def test_a_devices_own_target_goes_first():
+    table = TargetTable(
+        triple="riscv64-linux-gnu", cpu="sifive-u74", features=("+v",), vector_floats=4, vector_registers=32
+    )
+    target = target_of(Device(name="x", target=table), facts("riscv64", ""), 1)
+    assert target == Target("riscv64-linux-gnu", "sifive-u74", ("+v",), 4, 32, 1)
+
+
+def test_more_threads_than_cores_are_refused():
+    with pytest.raises(ConfigError, match="threads: 8 are more than the 4 cores of the device 'x'"):
+        target_of(Device(name="x"), facts("x86_64", V4), 8)
+
+
+class Load:
+    """A device with one core: each look is a second after the last, and finds the next of ``shares`` busy."""
+
+    def __init__(self, *shares):
+        self.shares, self.looks, self.busy_s = shares, 0, 0.0
+
+    def conditions(self):
+        self.busy_s += self.shares[min(self.looks, len(self.shares) - 1)]
+        self.looks += 1
+        return {"cpu_busy_s": self.busy_s, "cpu_total_s": float(self.looks)}
+
+    def settle(self, **table):
+        return settle(self.conditions, SettleTable(**table), clock=lambda: float(self.looks), wait=lambda seconds: None)
+
+
+def test_a_device_at_rest_is_measured_at_once():
+    load = Load(0.0)
+    assert load.settle() == (0.0, None)
+    assert load.looks == 2
+
+
+def test_a_busy_device_is_waited_for():
+    load = Load(0.0, 0.9, 0.5, 0.05)
+    busy, warning = load.settle(time_s=10.0)
+    assert busy == pytest.approx(0.05)
+    assert warning is None
+
+
+def test_a_device_that_stays_busy_is_measured_with_a_warning():
+    busy, warning = Load(0.75).settle(time_s=10.0)
+    assert busy == pytest.approx(0.75)
+    assert warning == "other work kept the device 75% busy for 10 s: it was measured nevertheless"
+
+
+def test_a_device_that_does_not_tell_is_measured_with_a_warning():
+    nothing = {"cpu_busy_s": None, "cpu_total_s": None}
+    busy, warning = settle(lambda: nothing, SettleTable(), wait=lambda seconds: None)
+    assert busy is None
+    assert "does not say" in warning
+
+
+def arrays(expected, returned, dtype):
+    one, other = np.array(expected, dtype), np.array(returned, dtype)
+    return [Array(one.shape, dtype, one.tobytes())], [Tensor(other.shape, dtype, other.tobytes())]
+
+
+@pytest.mark.parametrize(
+    ("expected", "returned", "dtype"),
+    [
+        ([100.0, 0.0], [100.0, 0.0099], "float32"),  # relative to the largest value, not to each
+        ([1, 2], [1, 2], "int64"),
+        ([True], [True], "bool"),
+        ([], [], "float32"),
+        ([0.0], [0.0], "float32"),
+    ],
+)
+def test_the_same_output(expected, returned, dtype):
+    check("x", *arrays(expected, returned, dtype))
+
+
+@pytest.mark.parametrize(
+    ("expected", "returned", "dtype", "said"),
+    [
+        ([100.0, 0.0], [100.0, 0.0101], "float32", "0.0001 relative, 0.0001 is allowed"),
+        ([1, 2], [1, 3], "int64", "1 of 2 elements differ"),
+        ([0.0], [1e-9], "float32", "inf relative"),
+        ([np.nan], [np.nan], "float32", "not finite on torch"),
+    ],
+)
+def test_another_output(expected, returned, dtype, said):
+    with pytest.raises(WrongOutput, match=said):
+        check("x", *arrays(expected, returned, dtype))

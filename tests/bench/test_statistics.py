@@ -1,0 +1,85 @@
+"""The interval: simulated studies, of which it has to cover the truth as often as it says."""
+
+import math
+
+import numpy as np
+import pytest
+
+from joulefront.bench.energy import per_inference
+from joulefront.bench.statistics import median_latency, relative_width
+from joulefront.records import Estimate
+from joulefront_agent.wire import Energy
+
+STUDIES = 600
+
+
+def repeats(random, number, *, correlation, between, samples=100, within=0.02):
+    """Relative latencies around 1: (number, samples), AR(1) within each repeat, and an offset of each repeat's own."""
+    noise = random.standard_normal((number, samples))
+    for index in range(1, samples):
+        noise[:, index] = correlation * noise[:, index - 1] + math.sqrt(1 - correlation**2) * noise[:, index]
+    return 1 + between * random.standard_normal((number, 1)) + within * noise
+
+
+@pytest.mark.parametrize("number", range(3, 9))
+@pytest.mark.parametrize(("correlation", "between"), [(0.0, 0.0), (0.0, 0.01), (0.9, 0.0), (0.9, 0.01)])
+def test_the_interval_covers_the_median(number, correlation, between):
+    random = np.random.default_rng([number, round(10 * correlation), round(1000 * between)])
+    covered = 0
+    for _ in range(STUDIES):
+        estimate = median_latency(repeats(random, number, correlation=correlation, between=between))
+        covered += estimate.low <= 1 <= estimate.high
+    assert covered / STUDIES >= 0.93
+
+
+@pytest.mark.parametrize(("correlation", "between"), [(0.0, 0.003), (0.9, 0.003), (0.0, 0.01), (0.9, 0.01)])
+def test_it_still_does_when_repeats_stop_as_soon_as_it_is_narrow(correlation, between):
+    random = np.random.default_rng(7)
+    covered = 0
+    for _ in range(STUDIES):
+        study = repeats(random, 12, correlation=correlation, between=between)
+        estimates = (median_latency(study[:number]) for number in range(3, 13))
+        estimate = next((one for one in estimates if relative_width(one) <= 0.02), median_latency(study))
+        covered += estimate.low <= 1 <= estimate.high
+    assert covered / STUDIES >= 0.93
+
+
+def test_the_value_is_the_median_of_the_repeats_medians():
+    assert median_latency([[1.0, 1.0, 9.0], [2.0] * 5, [3.0, 3.1, 2.9], [2.0]]).value == 2.0
+
+
+def test_one_disturbed_repeat_widens_the_interval_but_does_not_move_the_value():
+    calm = median_latency([[1.0], [1.001], [0.999], [1.0], [1.0]])
+    disturbed = median_latency([[1.0], [1.001], [0.999], [1.0], [1.5]])
+    assert disturbed.value == pytest.approx(calm.value, rel=1e-3)
+    assert relative_width(disturbed) > 10 * relative_width(calm)
+
+
+def test_the_interval_by_hand():
+    # t(0.975, 2) = 4.3027; s = 1; n = 3
+    estimate = median_latency([[9.0], [10.0], [11.0]])
+    assert (estimate.high - estimate.low) / 2 == pytest.approx(4.3027 * math.sqrt(math.pi / 2) / math.sqrt(3), rel=1e-4)
+
+
+def test_one_repeat_says_nothing_about_the_spread():
+    estimate = median_latency([[1.0, 1.0]])
+    assert (estimate.value, estimate.low, estimate.high) == (1.0, 0.0, math.inf)
+    assert relative_width(estimate) == math.inf
+
+
+def test_a_latency_is_never_negative():
+    assert median_latency([[1e-3], [9e-3]]).low == 0.0
+
+
+def test_energy_per_inference_and_what_makes_it_uncertain():
+    def interval(period_s, resolution_j, latency_s):
+        window = Energy(10.0, 2.0, 1000, resolution_j, period_s, "rapl", "package-0")
+        return per_inference(window, latency_s)
+
+    exact, loose = Estimate(1.0, 1.0, 1.0), Estimate(1.0, 0.96, 1.04)
+    assert interval(0.0, 0.0, exact) == Estimate(0.01, 0.01, 0.01)
+    assert interval(0.01, 0.0, exact).high == pytest.approx(0.01 * 1.01)  # two edges of 10 ms in 2 s
+    assert interval(0.0, 0.1, exact).high == pytest.approx(0.01 * 1.02)  # two steps of 0.1 J in 10 J
+    assert interval(0.0, 0.0, loose).low == pytest.approx(0.01 * 0.96)
+    both = interval(0.04, 0.15, exact)
+    assert both.high == pytest.approx(0.01 * 1.05)  # 4 % and 3 % in quadrature
