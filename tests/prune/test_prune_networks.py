@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from joulefront.prune.cost import Cost, Predictor, count
 from joulefront.prune.criteria import L2, Random
-from joulefront.prune.groups import Groups, find_groups
+from joulefront.prune.groups import Groups, find_groups, shapes
 from joulefront.prune.space import find_space
-from joulefront.prune.surgery import cut, shapes, shrink
+from joulefront.prune.surgery import cut, shrink
 from joulefront.prune.weights import load, save
 from joulefront.records import Space
 
@@ -105,7 +105,7 @@ def test_a_cut_network_computes_what_the_whole_one_does_with_the_channels_silenc
         for axis in group.axes:
             if axis.produces and not axis.tensor.endswith(("running_mean", "running_var")):
                 state[axis.tensor].movedim(axis.dim, 0)[axis.owned[gone].flatten()] = 0
-    small = shrink(net, example, groups.by_name, keep)
+    small = shrink(net, example, groups, keep)
     with torch.no_grad():
         torch.testing.assert_close(small(*example), silenced(*example), rtol=1e-4, atol=1e-5)
 

@@ -19,10 +19,13 @@ from networks import (
     residual_of_concat,
 )
 from torch import nn
+from torch.nn import functional as F
 
 from joulefront.errors import ConfigError, PruneError
+from joulefront.prune.criteria import L2
 from joulefront.prune.groups import ChannelGroup, find_groups
 from joulefront.prune.space import find_space, legal_widths
+from joulefront.prune.surgery import cut
 from joulefront.records import Gene
 
 
@@ -112,6 +115,22 @@ def multiplied() -> nn.Module:
     )
 
 
+def behind(norm: nn.Module) -> Callable[[], nn.Module]:
+    """A network whose one layer that can be cut is followed by ``norm``."""
+    return lambda: Net(
+        lambda n, x: n.head(mean(F.relu(n.norm(n.stem(x))))), stem=conv(3, 8), norm=norm, head=nn.Linear(8, 5)
+    )
+
+
+def weight_norm() -> nn.Module:
+    stem = nn.utils.parametrizations.weight_norm(conv(3, 8))
+    return Net(lambda n, x: n.head(mean(n.stem(x))), stem=stem, head=nn.Linear(8, 5))
+
+
+def class_number() -> nn.Module:
+    return Net(lambda n, x: n.head(mean(n.stem(x))).argmax(1), stem=conv(3, 8), head=nn.Linear(8, 5))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -122,6 +141,11 @@ def multiplied() -> nn.Module:
         (input_residual, r"layer 'stem' cannot be cut: .* set exclude = \[\"stem\"\] in \[space\]"),
         (fixed_view, r'does not run: RuntimeError: shape .* set exclude = \["stem"\] in \[space\]'),
         (flattened_concat, "'left': torch-pruning finds more channels in 'after' than it has"),
+        (behind(nn.GroupNorm(4, 8, affine=False)), "'stem': 'norm' has no weights to tell its width by"),
+        (behind(nn.InstanceNorm2d(8)), "'stem': 'norm' has no weights to tell its width by"),
+        (behind(nn.LayerNorm([8, 6, 6])), "'stem': 'norm' normalises over several dimensions"),
+        (weight_norm, "'stem': 'stem.weight' is computed from other parameters"),
+        (class_number, "torch-pruning cannot trace the network: TypeError: an output cannot be differentiated"),
         (data_dependent, "torch.export does not take the model: GuardOnDataDependentSymNode"),
     ],
 )
@@ -130,6 +154,17 @@ def test_what_cannot_be_cut_is_said_in_one_line(make: Callable[[], nn.Module], m
     with pytest.raises(PruneError, match=message) as raised:
         find_space(net, example, multiple=1 if make is input_residual else 4, floor=0.125)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [nn.BatchNorm2d(8, affine=False), nn.BatchNorm2d(8, affine=False, track_running_stats=False), nn.GroupNorm(1, 8)],
+)
+def test_a_norm_is_cut_with_what_it_norms(norm: nn.Module) -> None:
+    net, example = prepared(behind(norm))
+    space = find_space(net, example, multiple=4, floor=0.125)
+    assert space.genes == (Gene("stem", (4, 8)),)
+    cut(net, example, space, (0,), L2())
 
 
 def test_excluding_what_cannot_be_cut_leaves_the_rest() -> None:

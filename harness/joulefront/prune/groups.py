@@ -57,10 +57,12 @@ class Groups:
     """All groups of a network: those that can be cut, in the order of execution, and why the others cannot.
 
     ``fixed`` maps the name of each convolution or linear layer that starts a group which is left alone to the reason.
+    ``outputs`` are the shapes of the network's outputs.
     """
 
     groups: tuple[ChannelGroup, ...]
     fixed: dict[str, str]
+    outputs: tuple[tuple[int, ...], ...]
 
     @property
     def by_name(self) -> dict[str, ChannelGroup]:
@@ -89,7 +91,9 @@ def find_groups(model: nn.Module, example: Example) -> Groups:
 
     Raises PruneError when the network cannot be traced.
     """
-    order = _execution_order(model, example)
+    order, outputs = _execution_order(model, example)
+    if not order:
+        return Groups((), {}, outputs)
     names = {module: name for name, module in model.named_modules()}
     graph = _trace(model, example)
     groups: list[ChannelGroup] = []
@@ -109,7 +113,7 @@ def find_groups(model: nn.Module, example: Example) -> Groups:
             raise PruneError(
                 f"the channels coupled to layer {names[layer]!r} cannot be found: {type(error).__name__}: {error}"
             ) from error
-    return Groups(tuple(_disjoint(groups, fixed)), fixed)
+    return Groups(tuple(_disjoint(groups, fixed)), fixed, outputs)
 
 
 def _disjoint(groups: list[ChannelGroup], fixed: dict[str, str]) -> list[ChannelGroup]:
@@ -131,8 +135,19 @@ def _disjoint(groups: list[ChannelGroup], fixed: dict[str, str]) -> list[Channel
     return [group for group in groups if group.name not in clashes]
 
 
-def _execution_order(model: nn.Module, example: Example) -> list[nn.Module]:
-    """The convolutions and linear layers in the order in which a forward pass first calls them."""
+def shapes(outputs: object) -> tuple[tuple[int, ...], ...]:
+    """The shapes of all tensors in a model's outputs."""
+    if isinstance(outputs, Tensor):
+        return (tuple(outputs.shape),)
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
+    if isinstance(outputs, list | tuple):
+        return tuple(shape for part in outputs for shape in shapes(part))
+    return ()
+
+
+def _execution_order(model: nn.Module, example: Example) -> tuple[list[nn.Module], tuple[tuple[int, ...], ...]]:
+    """The convolutions and linear layers in the order in which a forward pass first calls them, and what it returns."""
     order: dict[nn.Module, None] = {}
 
     def note(module: nn.Module, _inputs: object) -> None:
@@ -142,11 +157,11 @@ def _execution_order(model: nn.Module, example: Example) -> list[nn.Module]:
     hooks = [layer.register_forward_pre_hook(note) for layer in layers]
     try:
         with torch.no_grad():
-            model(*example)
+            outputs = model(*example)
     finally:
         for hook in hooks:
             hook.remove()
-    return list(order)
+    return list(order), shapes(outputs)
 
 
 def _trace(model: nn.Module, example: Example) -> _Graph:
@@ -171,6 +186,8 @@ def _trace(model: nn.Module, example: Example) -> _Graph:
 def _marked(outputs: object) -> object:
     """The outputs behind one more operation each, so that even a layer that ends the network has an output to reach."""
     if isinstance(outputs, Tensor):
+        if not outputs.requires_grad:
+            raise TypeError("an output cannot be differentiated")
         return outputs * 1
     if isinstance(outputs, dict):
         return [_marked(part) for part in outputs.values()]
@@ -212,6 +229,8 @@ def _group(graph: _Graph, names: dict[nn.Module, str], layer: nn.Module, items: 
         if isinstance(module, _ConvNd) and module.groups > 1:
             block = math.lcm(block, _block(owned, module.out_channels // module.groups, path))
         for tensor, dim, writes in tensors:
+            if tensor not in sizes:
+                raise _Fixed(f"{tensor!r} is computed from other parameters")
             size = sizes[tensor][dim]
             if int(owned.max()) >= size:
                 raise _Fixed(f"torch-pruning finds more channels in {path!r} than it has")
@@ -237,6 +256,10 @@ def _tensors(module: object, path: str, produces: bool, dim: int) -> Iterator[tu
     elif isinstance(module, _BatchNorm | _InstanceNorm | nn.GroupNorm | nn.LayerNorm):
         if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) != 1:
             raise _Fixed(f"{path!r} normalises over several dimensions")
+        if (
+            not isinstance(module, _BatchNorm) and module.weight is None
+        ):  # a BatchNorm does not mind how wide it thinks it is
+            raise _Fixed(f"{path!r} has no weights to tell its width by")
         for name in ("weight", "bias", "running_mean", "running_var"):
             if getattr(module, name, None) is not None:
                 yield f"{path}.{name}", 0, True

@@ -43,7 +43,7 @@ def find_space(
     genes = [gene for gene in genes if len(gene.widths) > 1]
     if not genes:
         raise PruneError(f"nothing in the model can be cut: {_reason(found, groups, multiple, floor)}")
-    _try_each(model, example, {group.name: group for group in groups}, genes)
+    _try_each(model, example, found, genes)
     return Space(tuple(genes))
 
 
@@ -73,12 +73,12 @@ def _touches(group: ChannelGroup, exclude: Sequence[str]) -> bool:
     return any(owner == name or owner.startswith(f"{name}.") for owner in owners for name in exclude)
 
 
-def _try_each(model: nn.Module, example: Example, groups: dict[str, ChannelGroup], genes: Sequence[Gene]) -> None:
+def _try_each(model: nn.Module, example: Example, groups: Groups, genes: Sequence[Gene]) -> None:
     """Cut each gene alone to its smallest width: a coupling that was missed shows when only one side is cut."""
     broken: dict[str, PruneError] = {}
     for gene in genes:
         # From the end, so that a cut which only works where the first channels are kept does not pass.
-        keep = torch.arange(groups[gene.name].channels)[-gene.widths[0] :]
+        keep = torch.arange(gene.widths[-1])[-gene.widths[0] :]
         try:
             shrink(model, example, groups, {gene.name: keep})
         except PruneError as error:

@@ -15,7 +15,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from joulefront.config import nearest
 from joulefront.errors import PruneError
 from joulefront.protocols import Criterion
-from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups
+from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups, shapes
 from joulefront.records import Genome, Space
 
 
@@ -36,15 +36,15 @@ def cut(
 
     Raises PruneError when the space is of another model, a score is no number, or the cut network does not work.
     """
-    known = (groups or find_groups(model, example)).by_name
+    groups = groups or find_groups(model, example)
     keep: dict[str, Tensor] = {}
     tensors = dict(model.state_dict())
     for name, width in space.widths(genome).items():
-        group = _find(known, name)
+        group = _find(groups, name)
         _check_width(group, width)
         if width < group.channels:
             keep[name] = _best(group, width, _scores(group, tensors, criterion))
-    return shrink(model, example, known, keep)
+    return shrink(model, example, groups, keep)
 
 
 def cut_to_widths(
@@ -54,23 +54,22 @@ def cut_to_widths(
 
     Raises PruneError as ``cut``.
     """
-    known = (groups or find_groups(model, example)).by_name
+    groups = groups or find_groups(model, example)
     for name, width in widths.items():
-        _check_width(_find(known, name), width)
-    return shrink(model, example, known, {name: torch.arange(width) for name, width in widths.items()})
+        _check_width(_find(groups, name), width)
+    return shrink(model, example, groups, {name: torch.arange(width) for name, width in widths.items()})
 
 
-def shrink(
-    model: nn.Module, example: Example, groups: Mapping[str, ChannelGroup], keep: Mapping[str, Tensor]
-) -> nn.Module:
+def shrink(model: nn.Module, example: Example, groups: Groups, keep: Mapping[str, Tensor]) -> nn.Module:
     """A copy of ``model`` with only the channels ``keep``, ascending, of each group named there, and all of the others.
 
     Raises PruneError when the cut network does not run, or its outputs have another shape.
     """
     small = copy.deepcopy(model).eval()
     kept: dict[tuple[str, int], Tensor] = {}
+    by_name = groups.by_name
     for name, channels in keep.items():
-        for axis in groups[name].axes:
+        for axis in by_name[name].axes:
             key = axis.tensor, axis.dim
             mask = kept.setdefault(key, torch.ones(axis.size, dtype=torch.bool))
             mask[axis.owned.flatten()] = False
@@ -79,7 +78,7 @@ def shrink(
         _slice(small, tensor, dim, mask.nonzero().flatten())
     for module in small.modules():
         _resize(module)
-    _verify(model, small, example)
+    _verify(small, example, groups.outputs)
     return small
 
 
@@ -115,10 +114,11 @@ def _best(group: ChannelGroup, width: int, scores: Tensor) -> Tensor:
     return (best[:, None] * group.block + torch.arange(group.block)).flatten()
 
 
-def _find(groups: Mapping[str, ChannelGroup], name: str) -> ChannelGroup:
-    if name not in groups:
-        raise PruneError(f"the model has no channels named {name!r} that can be cut; {nearest(name, groups)}")
-    return groups[name]
+def _find(groups: Groups, name: str) -> ChannelGroup:
+    by_name = groups.by_name
+    if name not in by_name:
+        raise PruneError(f"the model has no channels named {name!r} that can be cut; {nearest(name, by_name)}")
+    return by_name[name]
 
 
 def _check_width(group: ChannelGroup, width: int) -> None:
@@ -171,23 +171,12 @@ def _resize(module: nn.Module) -> None:
         module.embedding_dim = module.weight.shape[1]
 
 
-def _verify(model: nn.Module, small: nn.Module, example: Example) -> None:
-    """Raise PruneError unless ``small`` runs and returns what ``model`` does in kind."""
+def _verify(small: nn.Module, example: Example, expected: tuple[tuple[int, ...], ...]) -> None:
+    """Raise PruneError unless ``small`` runs and its outputs have the shapes ``expected``."""
     with torch.no_grad():
         try:
-            expected, actual = shapes(model(*example)), shapes(small(*example))
+            actual = shapes(small(*example))
         except Exception as error:
             raise PruneError(f"the cut network does not run: {type(error).__name__}: {error}") from error
-    if expected != actual:
-        raise PruneError(f"the cut network's outputs have the shapes {actual} instead of {expected}")
-
-
-def shapes(outputs: object) -> list[tuple[int, ...]]:
-    """The shapes of all tensors in a model's outputs."""
-    if isinstance(outputs, Tensor):
-        return [tuple(outputs.shape)]
-    if isinstance(outputs, dict):
-        outputs = list(outputs.values())
-    if isinstance(outputs, list | tuple):
-        return [shape for part in outputs for shape in shapes(part)]
-    return []
+    if actual != expected:
+        raise PruneError(f"the cut network's outputs have the shapes {list(actual)} instead of {list(expected)}")
