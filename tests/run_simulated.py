@@ -9,10 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
-from simulated import Bench, Silent, bench_of
-
 from joulefront.records import Grade, Job
 from joulefront.study import run
+from simulated import Bench, Silent, bench_of
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from simulated import NO_METER, TARGET, Bench, Silent, bench_of, study_text
 
 from joulefront.errors import BenchError, ConfigError, Crashed, StoreError, TransportError
 from joulefront.front import front_of
@@ -17,6 +16,7 @@ from joulefront.report import documents
 from joulefront.store import Store
 from joulefront.study import run
 from joulefront.workers import Workers
+from simulated import NO_METER, TARGET, Bench, Silent, bench_of, study_text
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -135,7 +135,7 @@ def test_a_killed_study_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> No
 
 def test_a_changed_study_refuses_to_resume(tmp_path: Path) -> None:
     play(tmp_path, study_text())
-    with pytest.raises(ConfigError, match="holds another study: search.evaluations was 8, is 9"):
+    with pytest.raises(ConfigError, match=r"holds another study: search\.evaluations was 8, is 9"):
         play(tmp_path, study_text(evaluations=9))
 
 

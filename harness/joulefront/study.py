@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,6 +88,18 @@ def run(file: Path, results: Path, listener: Listener, bench_of: BenchOf) -> Pat
     Raises ConfigError for whatever the user's files have wrong and for limits that nothing keeps, BenchError when the
     device or the host fails: what was recorded stays, and the same call goes on from there.
     """
+    with open_study(file, results, listener, bench_of) as study:
+        study.explore()
+        study.settle()
+        return study.store.folder
+
+
+@contextmanager
+def open_study(file: Path, results: Path, listener: Listener, bench_of: BenchOf) -> Iterator[Study]:
+    """The study in ``file`` with its device, its workers and its store, ready to go on from wherever it was.
+
+    Raises as ``run``; a mistake that is found before the study can begin leaves nothing behind.
+    """
     text = read_text(file)
     config = parse(text, StudyConfig, source=str(file))
     folder = results / config.name
@@ -101,10 +113,8 @@ def run(file: Path, results: Path, listener: Listener, bench_of: BenchOf) -> Pat
         space = workers.space()
         objectives = usable_objectives(config, bench, listener)
         search = search_for(config, space, objectives, file)
-        # Only now, when the study can begin: a mistake found so far leaves nothing behind.
         store = stack.enter_context(Store.create_or_resume(folder, text, str(file)))
-        Study(store, bench, workers, listener, space, objectives).run(search)
-    return folder
+        yield Study(store, bench, workers, listener, search, space, objectives)
 
 
 class Study:
@@ -116,31 +126,36 @@ class Study:
         bench: Bench,
         workers: Workers,
         listener: Listener,
+        search: Search,
         space: Space,
         objectives: tuple[str, ...],
     ) -> None:
+        """Raises ConfigError when the store was begun with another device, other versions or another model."""
         self.config = store.study
         self.store = store
         self.bench = bench
         self.workers = workers
         self.listener = listener
+        self.search = search
         self.space = space
         self.objectives = objectives
+        self._freeze()
         self._known = {trial.number: trial for trial in store.trials()}
         self._next = 0
 
-    def run(self, search: Search) -> list[Trial]:
-        """Search, then settle the final front; returns its trials. Raises ConfigError when nothing keeps the limits."""
-        self._freeze()
+    def explore(self) -> None:
+        """Search: ask, prepare, measure, record and tell, until the search is over."""
         self.listener.stage("searching", min(self.config.search.evaluations, self.space.size))
-        while asked := search.ask():
-            search.tell(self._trials(asked, "screen"))
-        candidates = self._front(self.store.trials("screen"))
-        return self._settle([trial.genome for trial in candidates])
+        while asked := self.search.ask():
+            self.search.tell(self._trials(asked, "screen"))
 
-    def _settle(self, front: Sequence[Genome]) -> list[Trial]:
-        """Recover, measure and test what the search leaves on its front, and the unpruned network beside it."""
-        genomes = list(dict.fromkeys([self.space.full, *front]))
+    def settle(self) -> list[Trial]:
+        """Recover, measure and test what the search leaves on its front, and the unpruned network beside it.
+
+        Returns the final front. Raises ConfigError when nothing keeps the limits.
+        """
+        front = self._front(self.store.trials("screen"))
+        genomes = list(dict.fromkeys([self.space.full, *(trial.genome for trial in front)]))
         # Shuffled, so that a drift of the device falls on no part of the front.
         order = np.random.default_rng(self.config.search.seed).permutation(len(genomes))
         finalists = self.store.decide("finalists", [genomes[index] for index in order])
