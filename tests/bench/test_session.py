@@ -1,5 +1,7 @@
 """A session: the handshake, timeouts, pings, and an agent that is started anew."""
 
+from dataclasses import replace
+
 import pytest
 from scripted import FACTS, Die, ScriptedTransport, Silence, ran
 
@@ -62,7 +64,7 @@ def test_an_answer_of_another_shape_is_a_mismatch():
         session.run(RUN)
 
 
-def test_a_dead_agent_is_reported_and_the_next_request_starts_another():
+def test_a_request_whose_agent_dies_is_made_once_more_to_another_one():
     def die(params):
         raise Die
 
@@ -71,8 +73,8 @@ def test_a_dead_agent_is_reported_and_the_next_request_starts_another():
         with pytest.raises(AgentDied):
             session.run(RUN)
         assert session.conditions()["cpu_total_s"] == 1.0
-    assert transport.started == 2
-    assert transport.asked == ["hello", "run", "hello", "conditions"]
+    assert transport.started == 3
+    assert transport.asked == ["hello", "run", "hello", "run", "hello", "conditions"]
 
 
 def test_a_silent_agent_is_pinged_and_then_given_up(monkeypatch):
@@ -82,8 +84,11 @@ def test_a_silent_agent_is_pinged_and_then_given_up(monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(module, "monotonic", lambda: next(clock))
     transport = ScriptedTransport(run=silence, ping=silence)
-    with Session(transport) as session, pytest.raises(AgentTimeout, match="run took more than 20 s"):
-        session.run(RUN)
+    with Session(transport) as session:
+        with pytest.raises(AgentTimeout, match="run took more than 20 s"):
+            session.run(RUN)
+        with pytest.raises(AgentTimeout, match="answered no ping for 60 s"):
+            session.run(replace(RUN, timeout_s=600.0))
     assert transport.asked.count("ping") > 2
 
 

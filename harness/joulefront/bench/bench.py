@@ -17,8 +17,6 @@ from joulefront.bench.statistics import median_latency, relative_width
 from joulefront.bench.target import target_of
 from joulefront.config import MeasureConfig
 from joulefront.errors import (
-    AgentDied,
-    AgentTimeout,
     BenchError,
     CandidateError,
     MeterError,
@@ -157,7 +155,7 @@ class Bench:
     def _attempt(self, job: Job, run: wire.Run) -> wire.Ran:
         """One repeat; a network that fails is tried again, after the reference has shown that the device is well."""
         try:
-            return self._run(run)
+            return self._session.run(run)
         except wire.Failure as failure:
             if failure.kind not in wire.CANDIDATE_KINDS:
                 raise _bench_error(failure) from failure
@@ -165,7 +163,7 @@ class Bench:
         if self.reference is not None:
             self._check_reference(self.reference, f"{job.label} failed ({first.kind}: {first})")
         try:
-            return self._run(run)
+            return self._session.run(run)
         except wire.Failure as second:
             if second.kind not in wire.CANDIDATE_KINDS:
                 raise _bench_error(second) from second
@@ -175,19 +173,12 @@ class Bench:
         """Run the reference once. Raises BenchError when it fails as well."""
         once = replace(self._run_of(reference, Plan(1, 0.0, samples=1, sample_s=0.0, energy_s=0.0)), outputs=True)
         try:
-            outputs.check(reference.label, reference.expected, self._run(once).outputs)
+            outputs.check(reference.label, reference.expected, self._session.run(once).outputs)
         except (wire.Failure, WrongOutput) as error:
             raise BenchError(
                 f"{occasion}, and so does the reference {reference.label}, which ran before: {error}. "
                 "Look at the device, then run the same command again"
             ) from error
-
-    def _run(self, run: wire.Run) -> wire.Ran:
-        """One child's work; when the agent is lost meanwhile, once more with another one."""
-        try:
-            return self._session.run(run)
-        except (AgentDied, AgentTimeout):
-            return self._session.run(run)
 
     def _run_of(self, job: Job, plan: Plan) -> wire.Run:
         """What every repeat of a job is asked to do. Ships its library."""

@@ -108,9 +108,10 @@ class ProcessChannel:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self._drain.join()
         self._answers.close()
-        self._errors.close()
+        self._drain.join(_END_S)
+        if not self._drain.is_alive():  # whoever still holds the other end must not hold us
+            self._errors.close()
 
     def _death(self) -> AgentDied:
         """What to raise when the agent has closed its side."""

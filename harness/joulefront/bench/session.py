@@ -9,7 +9,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from joulefront.errors import AgentTimeout, BenchError, WireMismatch
+from joulefront.errors import AgentDied, AgentTimeout, BenchError, WireMismatch
 from joulefront.protocols import Channel, Transport
 from joulefront_agent import wire
 
@@ -20,8 +20,8 @@ _SHORT_S = 20.0
 class Session:
     """Talks to one agent at a time over ``transport``; one request at a time, each by the thread that calls.
 
-    Opening it starts an agent and greets it. After a TransportError, AgentDied or AgentTimeout the agent is gone, and
-    the next request starts another. A thread keeps an idle agent alive.
+    Opening it starts an agent and greets it. When the agent is lost, a request is made once more to another one; that
+    does no harm, since each says all that it is about. A thread keeps an idle agent alive.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -68,8 +68,10 @@ class Session:
 
     def _request(self, op: str, params: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         with self._lock:
-            channel = self._channel or self._open()
-            return self._exchange(channel, op, params, timeout_s)
+            try:
+                return self._exchange(self._channel or self._open(), op, params, timeout_s)
+            except (AgentDied, AgentTimeout):
+                return self._exchange(self._open(), op, params, timeout_s)
 
     def _open(self) -> Channel:
         """Start an agent and check that it is one of ours."""
@@ -104,8 +106,10 @@ class Session:
                 try:
                     answer = self._decode(channel.receive(min(wire.PING_S, max(0.0, deadline_s - monotonic()))))
                 except AgentTimeout as error:
-                    if monotonic() >= deadline_s or monotonic() - heard_s >= wire.SILENCE_S:
+                    if monotonic() >= deadline_s:
                         raise AgentTimeout(f"{op} took more than {timeout_s:g} s: {error}") from error
+                    if monotonic() - heard_s >= wire.SILENCE_S:
+                        raise AgentTimeout(f"the agent answered no ping for {wire.SILENCE_S:g} s: {error}") from error
                     self._send(channel, "ping", {})
                     continue
                 heard_s = monotonic()
