@@ -35,7 +35,10 @@ class Network:
         return tuple(_copy_out(tensor) for tensor in ([result] if isinstance(result, self._ffi.Tensor) else result))
 
     def time(self, count: int) -> list[float]:
-        """The time of each of ``count`` inferences in s, after one that is discarded: the loop runs in the runtime."""
+        """The time of each of ``count`` inferences in s, after one that is discarded: the loop runs in the runtime.
+
+        Each holds one reading of the clock, about 30 ns on an x86-64: 1 % of 3 us. Nothing is taken off for it.
+        """
         return self._evaluate(number=1, repeat=count)
 
     def run(self, count: int) -> int:

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from joulefront.bench.lock import hold
 from joulefront.bench.outputs import check
 from joulefront.bench.settle import settle
 from joulefront.bench.target import target_of
-from joulefront.errors import ConfigError, WrongOutput
+from joulefront.errors import BenchError, ConfigError, DeviceBusy, WrongOutput
 from joulefront.records import Array, Target
 from joulefront_agent.wire import Tensor
 from joulefront_devices import Device
@@ -119,3 +120,19 @@ def test_the_same_output(expected, returned, dtype):
 def test_another_output(expected, returned, dtype, said):
     with pytest.raises(WrongOutput, match=said):
         check("x", *arrays(expected, returned, dtype))
+
+
+def test_a_lock_that_cannot_be_made_is_a_bench_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
+    with pytest.raises(BenchError, match="cannot be locked"), hold("x"):
+        pass
+
+
+def test_locks_have_a_place_where_no_variable_names_one(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with hold("x"), pytest.raises(DeviceBusy), hold("x"):
+        pass
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o700]

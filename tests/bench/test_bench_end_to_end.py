@@ -36,7 +36,7 @@ def test_networks_are_measured_and_broken_ones_blamed(jobs, broken):
 
 
 def test_a_network_that_hangs_twice_is_blamed(jobs, broken):
-    config = MeasureConfig(interval=0.99, time_s=0.5, timeout_s=3.0)
+    config = MeasureConfig(interval=0.99, time_s=0.5, timeout_s=4.0)
     with Bench(Device(name="test", meter="none", settle=SettleTable(time_s=0.0)), config, 1) as bench:
         bench.reference = jobs["plain"]
         with pytest.raises(Hung, match="hang: it had not answered after"):

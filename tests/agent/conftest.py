@@ -1,1 +1,0 @@
-"""Nothing but the import path: modules beside the tests are found from here."""
