@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import logging
 import re
+import sysconfig
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -59,6 +61,7 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", "The tensor attributes? .* assigned during export", UserWarning)
             yield
     finally:
         for logger, was in zip(loggers, disabled, strict=True):
@@ -87,14 +90,18 @@ def _import_error(model: nn.Module, error: Exception) -> CompileError:
 
 def _user_line(error: Exception) -> str:
     """The last line of the user's own code on the way to the error, as file:line (`source`)."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if "/torch/" not in frame.filename and frame.filename != __file__ and not frame.filename.startswith("<")
-    ]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     if not frames:
         return "an unknown place"
     return f"{frames[-1].filename}:{frames[-1].lineno} (`{frames[-1].line}`)"
+
+
+def _is_users(filename: str) -> bool:
+    """Whether a source file is neither torch's, nor the standard library's, nor this one."""
+    torchs, standard = str(Path(torch.__file__).parent), sysconfig.get_path("stdlib")
+    if filename.startswith((torchs, "<")) or filename == __file__:
+        return False
+    return "site-packages" in filename or not filename.startswith(standard)
 
 
 def first_line(error: Exception) -> str:

@@ -40,7 +40,10 @@ def _scheduled(function: Any, machine: Machine) -> Any:
     if not principal:
         return function
     if len(principal) == 1:
-        inlined = _inlined(function, principal[0].name_hint)
+        try:
+            inlined = _inlined(function, principal[0].name_hint)
+        except s_tir.ScheduleError:  # say, of several outputs none can be inlined in another
+            return _unfused(function, machine)
         body = _fused(inlined, machine)
         if body is not None:
             return _with_body(inlined, body, [])
