@@ -149,11 +149,14 @@ def class_number() -> nn.Module:
         (data_dependent, "torch.export does not take the model: GuardOnDataDependentSymNode"),
     ],
 )
-def test_what_cannot_be_cut_is_said_in_one_line(make: Callable[[], nn.Module], message: str) -> None:
+def test_what_cannot_be_cut_is_said_in_one_line_and_nothing_else_is(
+    make: Callable[[], nn.Module], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     net, example = prepared(make)
     with pytest.raises(PruneError, match=message) as raised:
         find_space(net, example, multiple=1 if make is input_residual else 4, floor=0.125)
     assert "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

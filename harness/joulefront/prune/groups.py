@@ -20,6 +20,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch_pruning.ops import OPTYPE, _OutputOp
 
 from joulefront.errors import PruneError
+from joulefront.plugins import describe
 
 Example = tuple[Tensor, ...]
 
@@ -111,7 +112,7 @@ def find_groups(model: nn.Module, example: Example) -> Groups:
             fixed[names[layer]] = str(reason)
         except Exception as error:
             raise PruneError(
-                f"the channels coupled to layer {names[layer]!r} cannot be found: {type(error).__name__}: {error}"
+                f"the channels coupled to layer {names[layer]!r} cannot be found: {describe(error)}"
             ) from error
     return Groups(tuple(_disjoint(groups, fixed)), fixed, outputs)
 
@@ -175,7 +176,7 @@ def _trace(model: nn.Module, example: Example) -> _Graph:
         with torch.enable_grad():
             graph.build_dependency(model, example, output_transform=_marked, verbose=False)
     except Exception as error:
-        raise PruneError(f"torch-pruning cannot trace the network: {type(error).__name__}: {error}") from error
+        raise PruneError(f"torch-pruning cannot trace the network: {describe(error)}") from error
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)

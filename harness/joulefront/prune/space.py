@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import logging
 import math
 import warnings
 from collections.abc import Sequence
@@ -58,13 +61,21 @@ def legal_widths(group: ChannelGroup, multiple: int, floor: float) -> tuple[int,
 
 def check_export(model: nn.Module, example: Example) -> None:
     """Raise PruneError, with the reason in one line, unless torch.export takes ``model``."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch's own making, about torch's own internals
+    level = logging.root.manager.disable
+    # What torch says meanwhile is about its internals, and pages long: what a user has to know is in the exception.
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
         try:
             torch.export.export(model, example)
         except Exception as error:
-            lines = str(error).strip().splitlines() or ["no message"]
-            raise PruneError(f"torch.export does not take the model: {type(error).__name__}: {lines[0]}") from error
+            # Its reports go on for pages behind the first paragraph.
+            reason = str(error).strip().split("\n\n")[0]
+            raise PruneError(
+                f"torch.export does not take the model: {type(error).__name__}: {' '.join(reason.split())}"
+            ) from error
+        finally:
+            logging.disable(level)
 
 
 def _touches(group: ChannelGroup, exclude: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from joulefront.config import nearest
 from joulefront.errors import PruneError
+from joulefront.plugins import describe
 from joulefront.protocols import Criterion
 from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups, shapes
 from joulefront.records import Genome, Space
@@ -177,6 +178,6 @@ def _verify(small: nn.Module, example: Example, expected: tuple[tuple[int, ...],
         try:
             actual = shapes(small(*example))
         except Exception as error:
-            raise PruneError(f"the cut network does not run: {type(error).__name__}: {error}") from error
+            raise PruneError(f"the cut network does not run: {describe(error)}") from error
     if actual != expected:
         raise PruneError(f"the cut network's outputs have the shapes {list(actual)} instead of {list(expected)}")

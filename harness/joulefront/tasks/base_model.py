@@ -31,7 +31,8 @@ def trained_once(model: nn.Module, name: str, train: Callable[[nn.Module], None]
     def make(folder: Path) -> dict[str, Any]:
         _log.info("training the base model %s, once; it is kept in %s", name, cache.folder)
         train(model)
-        (folder / _WEIGHTS).write_bytes(save(dict(model.state_dict())))
+        with disk(str(folder)):
+            (folder / _WEIGHTS).write_bytes(save(dict(model.state_dict())))
         return {"name": name, **inputs}
 
     with disk(f"the cache {cache.folder}"):

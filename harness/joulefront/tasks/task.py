@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from joulefront import protocols
 from joulefront.errors import ConfigError
+from joulefront.plugins import describe
 from joulefront.training import load_batch
 
 
@@ -72,7 +73,7 @@ def check(task: object, *, needs_data: bool) -> protocols.Task:
         with torch.no_grad():
             output = task.model(*example)
     except Exception as error:
-        raise ConfigError(f"task.model fails on task.example: {_line(error)}") from error
+        raise ConfigError(f"task.model fails on task.example: {describe(error)}") from error
     if needs_data:
         if not isinstance(output, Tensor):
             raise ConfigError(f"task.model returns {type(output).__name__}: expected one tensor")
@@ -96,7 +97,7 @@ def _check_split(name: str, dataset: Any, example: tuple[Tensor, ...]) -> None:
     try:
         inputs, _ = dataset[0]
     except Exception as error:
-        raise ConfigError(f"task.{name}[0]: expected a pair (input, target): {_line(error)}") from error
+        raise ConfigError(f"task.{name}[0]: expected a pair (input, target): {describe(error)}") from error
     several = inputs if isinstance(inputs, tuple | list) else (inputs,)
     odd = [type(part).__name__ for part in several if not isinstance(part, Tensor)]
     if odd:
@@ -122,7 +123,7 @@ def _check_judgement(task: protocols.Task) -> None:
         step = "task.metric"
         metric = task.metric(outputs.detach(), targets)
     except Exception as error:
-        raise ConfigError(f"{step} fails on examples of task.train: {_line(error)}") from error
+        raise ConfigError(f"{step} fails on examples of task.train: {describe(error)}") from error
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         raise ConfigError("task.loss: expected a tensor of one element that can be differentiated")
     if not isinstance(metric, float | int) or metric > 1:
@@ -131,8 +132,3 @@ def _check_judgement(task: protocols.Task) -> None:
 
 def _shapes(shapes: list[tuple[int, ...]]) -> str:
     return ", ".join(str(shape) for shape in shapes)
-
-
-def _line(error: Exception) -> str:
-    """The error's class and the first line of its message."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
