@@ -13,7 +13,7 @@ from joulefront_agent.wire import Tensor
 from joulefront_devices import Device
 from joulefront_devices.device import SettleTable, TargetTable
 
-V3 = "fpu sse4_2 avx avx2 bmi1 bmi2 f16c fma movbe"
+V3 = "fpu sse4_2 abm avx avx2 bmi1 bmi2 f16c fma movbe"
 V4 = f"{V3} avx512f avx512bw avx512cd avx512dq avx512vl"
 
 
