@@ -107,3 +107,15 @@ class PreActivated(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = self.conv(F.relu(self.before(x)))
         return self.after(y) + y, y.mean((2, 3))
+
+
+class Recurrent(nn.Module):
+    """An LSTM's outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 5, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.lstm(x)[0]
+        return outputs

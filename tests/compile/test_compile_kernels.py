@@ -92,7 +92,7 @@ def depthwise(draw: st.DrawFn) -> Branch:
 
 networks = st.builds(
     lambda *branches: Branches([branch for some in branches for branch in some]).eval(),
-    st.lists(convolutions(), min_size=4, max_size=4),
+    st.lists(convolutions(), min_size=3, max_size=3),
     st.lists(products(), min_size=2, max_size=2),
     st.lists(depthwise(), min_size=1, max_size=1),
 )
@@ -109,7 +109,7 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> T
 
 @given(network=networks)
 @settings(
-    max_examples=4,
+    max_examples=3,
     derandomize=True,
     deadline=None,
     database=None,

@@ -37,33 +37,30 @@ assert "tvm" not in sys.modules
 """
 
 
-def test_two_builds_are_the_same_bytes_and_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    torch.manual_seed(0)
-    model = settled(DigitsNet((5, 13, 7)))
+def test_builds_are_the_same_bytes_and_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        TvmCompiler(WIDEST).compile(model, (torch.ones(1, 1, 28, 28),), tmp_path / name / f"{name}.so")
-    assert (tmp_path / "one" / "one.so").read_bytes() == (tmp_path / "two" / "two.so").read_bytes()
+        build(tmp_path / name / f"{name}.so")
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["one.so"]
     assert capfd.readouterr() == ("", "")
 
+    script = "import sys; from pathlib import Path; from test_compile_library import build; build(Path(sys.argv[1]))"
+    command = [sys.executable, "-c", script, str(tmp_path / "other.so")]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    libraries = {path.read_bytes() for path in tmp_path.rglob("*.so")}
+    assert len(libraries) == 1
 
-def test_two_processes_make_the_same_bytes(tmp_path: Path) -> None:
-    script = (
-        "import sys, torch; from pathlib import Path; from nets import DigitsNet; from loading import WIDEST;"
-        "from joulefront.compile.compiler import TvmCompiler; torch.manual_seed(0);"
-        "TvmCompiler(WIDEST).compile(DigitsNet((5, 13, 7)).eval(), (torch.ones(1, 1, 28, 28),), Path(sys.argv[1]))"
-    )
-    for name in ("one.so", "two.so"):
-        command = [sys.executable, "-c", script, str(tmp_path / name)]
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (tmp_path / "one.so").read_bytes() == (tmp_path / "two.so").read_bytes()
+
+def build(library: Path) -> None:
+    """The library of one small network, always with the same weights."""
+    torch.manual_seed(0)
+    TvmCompiler(WIDEST).compile(settled(DigitsNet((5, 13, 7))), (torch.ones(1, 1, 28, 28),), library)
 
 
 def test_the_runtime_alone_loads_it(tmp_path: Path) -> None:
     library = tmp_path / "model.so"
-    TvmCompiler(WIDEST).compile(DigitsNet((5, 13, 7)).eval(), (torch.ones(1, 1, 28, 28),), library)
+    build(library)
     runtime = next(Path(sysconfig.get_path("purelib"), "tvm").rglob("libtvm_runtime.so"))
     command = [sys.executable, "-c", ON_DEVICE, str(library), str(runtime)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from loading import TARGETS, WIDEST, difference, run, settled
-from nets import Concatenated, DigitsNet, Inverted, PreActivated, ResNet20
+from nets import Concatenated, DigitsNet, Inverted, PreActivated, Recurrent, ResNet20
 from torch import Tensor, nn
 
 from joulefront.compile.compiler import TvmCompiler
@@ -20,11 +20,11 @@ DEMOS = {
     "digits": (lambda: DigitsNet(), DIGIT),
     "digits without norm, pruned": (lambda: DigitsNet((13, 29, 89), norm=False), DIGIT),
     "digits with two pools, pruned": (lambda: DigitsNet((1, 3, 7), pools=2), DIGIT),
-    "resnet20 pruned": (lambda: ResNet20((13, 29, 51), ODD), PHOTO),
 }
 
 OTHERS = {
-    "resnet20 grey": (lambda: ResNet20(channels=1), (1, 1, 28, 28)),
+    "resnet20, pruned": (lambda: ResNet20((13, 29, 51), ODD), PHOTO),
+    "resnet20, of one channel": (lambda: ResNet20(channels=1), DIGIT),
     "batch of 3": (lambda: DigitsNet((5, 6, 7)), (3, 1, 28, 28)),
     "mobilenet": (
         lambda: nn.Sequential(nn.Conv2d(3, 9, 3, 2, 1), Inverted(9), nn.Flatten(), nn.Linear(576, 3)),
@@ -58,6 +58,7 @@ OTHERS = {
     "perceptron": (lambda: nn.Sequential(nn.Linear(10, 33), nn.BatchNorm1d(33), nn.GELU(), nn.Linear(33, 1)), (2, 10)),
     "layer norm": (lambda: nn.Sequential(nn.Linear(10, 33), nn.LayerNorm(33), nn.Softmax(-1)), (2, 5, 10)),
     "attention": (lambda: nn.TransformerEncoderLayer(24, 4, 48, batch_first=True), (2, 7, 24)),
+    "recurrence": (Recurrent, (1, 3, 4)),
     "no operator": (nn.Identity, (2, 3)),
 }
 
