@@ -65,7 +65,7 @@ def convolutions(draw: st.DrawFn) -> Branch:
     """A convolution whose kernel fits its padded input, with any stride and padding."""
     channels, out = draw(widths), draw(widths)
     kernel, stride = (draw(sides), draw(sides)), (draw(sides), draw(sides))
-    pad = (draw(st.integers(0, kernel[0] - 1)), draw(st.integers(0, kernel[1] - 1)))
+    pad = (draw(st.integers(0, kernel[0])), draw(st.integers(0, kernel[1])))
     height, width = (draw(st.integers(max(extent, 2), 19)) for extent in kernel)
     layers: list[nn.Module] = [
         nn.Conv2d(channels, out, kernel, stride, pad, bias=draw(st.booleans())) for _ in range(draw(st.integers(1, 2)))

@@ -26,8 +26,13 @@ def imported(model: nn.Module, example: tuple[Tensor, ...]) -> Any:
 
     Raises CompileError when the model cannot be exported or has an operator that TVM does not know.
     """
-    model = copy.deepcopy(model).eval()
     _check(model, example)
+    try:
+        model = copy.deepcopy(model).eval()
+    except Exception as error:
+        raise CompileError(
+            f"{type(model).__name__} cannot be copied: {type(error).__name__}: {first_line(error)}"
+        ) from error
     with _quiet(), torch.no_grad():
         try:
             program = torch.export.export(model, example)

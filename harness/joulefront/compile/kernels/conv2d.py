@@ -78,7 +78,7 @@ class Conv2d:
         groups = _groups(geometry, width, most)
 
         def row(panel: Expr, n: Expr, y: Expr) -> Stmt:
-            def tile(first: Expr, size: int, taps: Sequence[tuple[int, int, tuple[int, ...]]]) -> Stmt:
+            def tile(first: Expr, size: int, taps: Sequence[_Taps]) -> Stmt:
                 return tiles.emit(
                     machine,
                     vectors=vectors,
@@ -131,15 +131,20 @@ class _Geometry(NamedTuple):
         return cls(height, width, depth, kh, kw, anchor.integers("stride"), anchor.integers("pad"), nchw)
 
 
-class _Group(NamedTuple):
-    """Neighbouring tiles of one size, of which the same pixels are inside the input at each tap.
+class _Taps(NamedTuple):
+    """``columns`` of the kernel's columns from ``first``, at which the same pixels of a tile are inside the input."""
 
-    ``taps`` holds (first kernel column, how many, the pixels that take part).
-    """
+    first: int
+    columns: int
+    pixels: tuple[int, ...]
+
+
+class _Group(NamedTuple):
+    """Neighbouring tiles of one size, of which the same pixels are inside the input at each kernel column."""
 
     first: int
     size: int
-    taps: tuple[tuple[int, int, tuple[int, ...]], ...]
+    taps: tuple[_Taps, ...]
 
 
 def _groups(geometry: _Geometry, width: int, most: int) -> list[tuple[_Group, int]]:
@@ -154,18 +159,19 @@ def _groups(geometry: _Geometry, width: int, most: int) -> list[tuple[_Group, in
     return groups
 
 
-def _taps(geometry: _Geometry, first: int, size: int) -> tuple[tuple[int, int, tuple[int, ...]], ...]:
-    taps: list[tuple[int, int, tuple[int, ...]]] = []
+def _taps(geometry: _Geometry, first: int, size: int) -> tuple[_Taps, ...]:
+    taps: list[_Taps] = []
     for j in range(geometry.kw):
         column = [(first + pixel) * geometry.stride[1] + j - geometry.pad[1] for pixel in range(size)]
         inside = tuple(pixel for pixel, x in enumerate(column) if 0 <= x < geometry.width)
         if not inside:
             continue
         # Neighbouring columns of an NHWC input are one contiguous run for the same pixels.
-        if taps and taps[-1][2] == inside and not geometry.nchw and sum(taps[-1][:2]) == j:
-            taps[-1] = (taps[-1][0], taps[-1][1] + 1, inside)
+        last = taps[-1] if taps else None
+        if last and last.pixels == inside and last.first + last.columns == j and not geometry.nchw:
+            taps[-1] = last._replace(columns=last.columns + 1)
         else:
-            taps.append((j, 1, inside))
+            taps.append(_Taps(j, 1, inside))
     return tuple(taps)
 
 
@@ -186,7 +192,7 @@ def _runs(
     first: Expr,
     i: Expr,
     panel: Expr,
-    taps: Sequence[tuple[int, int, tuple[int, ...]]],
+    taps: Sequence[_Taps],
     width: int,
 ) -> list[tiles.Run]:
     """The contiguous products of kernel row ``i`` for the tile at pixel ``first`` of output row ``y``."""

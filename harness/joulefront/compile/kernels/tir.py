@@ -34,7 +34,9 @@ def loop(name: str, extent: Expr, body: Callable[[Expr], Stmt], kind: int = ForK
 
 
 def sequence(statements: Sequence[Stmt]) -> Stmt:
-    """The statements one after the other."""
+    """The statements one after the other; there may be none."""
+    if not statements:
+        return tirx.Evaluate(index(0))
     return statements[0] if len(statements) == 1 else tirx.SeqStmt(list(statements))
 
 
