@@ -32,6 +32,13 @@ class Spectrum(nn.Module):
         return torch.fft.fft(x).real
 
 
+class Masked(nn.Module):
+    """An output whose shape depends on the input's values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[x > 0]
+
+
 class Misfit(nn.Module):
     """A layer that the input does not fit."""
 
@@ -71,6 +78,11 @@ def test_an_error_in_forward_names_the_line_and_the_reason(tmp_path: Path, capfd
     said = message(Misfit(), tmp_path)
     assert "Misfit cannot be exported" in said
     assert "[1, 5] X [3, 4]" in said
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_import_that_fails_half_way_says_why(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "Masked cannot be imported into TVM: TypeError: Take op" in message(Masked(), tmp_path)
     assert capfd.readouterr() == ("", "")
 
 

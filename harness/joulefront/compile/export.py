@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import logging
+import os
 import re
+import sys
 import sysconfig
 import traceback
 import warnings
@@ -41,6 +44,10 @@ def imported(model: nn.Module, example: tuple[Tensor, ...]) -> Any:
         try:
             return from_exported_program(program, unwrap_unit_return_tuple=True)
         except Exception as error:
+            # The importer's half-built graph complains on stderr when it goes, so it is to go now.
+            with _without_stderr():
+                traceback.clear_frames(error.__traceback__)
+                gc.collect()
             raise _import_error(model, error) from error
 
 
@@ -73,14 +80,29 @@ def _quiet() -> Iterator[None]:
             logger.disabled = was
 
 
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Drop what is written to the process's stderr, by TVM's C++ for one."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _export_error(model: nn.Module, error: Exception) -> CompileError:
     name, where = type(model).__name__, _user_line(error)
     if "data-dependent" in str(error).lower() or "DataDependent" in type(error).__name__:
         return CompileError(
-            f"{name} cannot be exported: its forward decides by the values of a tensor, at {where}. "
+            f"{name} cannot be exported: its forward decides by the values of a tensor{where}. "
             "Use torch.where, or decide by shapes, so that every input takes the same path"
         )
-    return CompileError(f"{name} cannot be exported: {type(error).__name__} at {where}: {first_line(error)}")
+    return CompileError(f"{name} cannot be exported: {type(error).__name__}{where}: {first_line(error)}")
 
 
 def _import_error(model: nn.Module, error: Exception) -> CompileError:
@@ -94,11 +116,11 @@ def _import_error(model: nn.Module, error: Exception) -> CompileError:
 
 
 def _user_line(error: Exception) -> str:
-    """The last line of the user's own code on the way to the error, as file:line (`source`)."""
+    """The last line of the user's own code on the way to the error, as " at file:line (`source`)"; may be empty."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     if not frames:
-        return "an unknown place"
-    return f"{frames[-1].filename}:{frames[-1].lineno} (`{frames[-1].line}`)"
+        return ""
+    return f" at {frames[-1].filename}:{frames[-1].lineno} (`{frames[-1].line}`)"
 
 
 def _is_users(filename: str) -> bool:
