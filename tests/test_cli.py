@@ -202,9 +202,25 @@ def test_init_writes_a_study_that_is_valid_and_names_the_task_from_its_folder(
 ) -> None:
     from joulefront.config import StudyConfig, read
 
-    assert joulefront(monkeypatch, "init", "models.py:net", "--out", "studies/first.toml") == 0
+    assert joulefront(monkeypatch, "init", "models.py:branches", "--out", "studies/first.toml") == 0
     study = read(Path("studies/first.toml"), StudyConfig)
-    assert study == StudyConfig.model_validate({"name": "models", "task": {"kind": "../models.py:net"}})
+    assert study == StudyConfig.model_validate({"name": "models", "task": {"kind": "../models.py:branches"}})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["models.py:without_data"], "task.train is missing"),
+        (["models.py:absent"], "has no 'absent'"),
+        (["digits", "--device", "lokal"], "device 'lokal'"),
+    ],
+)
+def test_init_refuses_what_a_search_could_not_use(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    assert joulefront(monkeypatch, "init", *arguments) == 2
+    assert expected in capsys.readouterr().err
+    assert not Path("study.toml").exists()
 
 
 def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ def estimate(file: Path, listener: Listener, bench_of: BenchOf) -> dict[str, Any
     with bench_of(config, file.parent) as bench:
         recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target)
         with Workers(recipe, 1) as workers:
-            listener.stage("reading the model")
+            listener.stage("loading the task (a ready-made model is trained once)")
             space = workers.space()
             objectives = usable_objectives(config, bench, listener)
             search_for(config, space, objectives, file)

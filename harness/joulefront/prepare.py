@@ -22,6 +22,7 @@ from joulefront.config import Plugin, StudyConfig
 from joulefront.errors import CompileError, StoreError
 from joulefront.protocols import Compiler, Criterion, Task
 from joulefront.prune.cost import count
+from joulefront.prune.groups import find_groups
 from joulefront.prune.space import find_space
 from joulefront.prune.surgery import cut
 from joulefront.prune.weights import load, save
@@ -62,6 +63,7 @@ class Maker:
             floor=study.space.floor,
             exclude=study.space.exclude,
         )
+        self._groups = find_groups(self._task.model, self._task.example)
         self._made_from = {
             "model": model_key(self._task.model),
             "task": plugins.fingerprint(study.task, tasks.READY, folder=folder, where="[task]"),
@@ -91,7 +93,7 @@ class Maker:
         )
         weights = made.path(_WEIGHTS)
         compiled = compiled_model(
-            lambda: load(self._task.model, self._task.example, widths, weights),
+            lambda: load(self._task.model, self._task.example, widths, weights, groups=self._groups),
             self._task.example,
             self._compiler,
             self._target,
@@ -104,14 +106,15 @@ class Maker:
     def test(self, genome: Genome) -> Score:
         """The fully recovered candidate's score on the test split: for the final front, once."""
         made = self.prepare(genome, "full")
-        model = load(self._task.model, self._task.example, self.space.widths(genome), made.weights)
+        widths = self.space.widths(genome)
+        model = load(self._task.model, self._task.example, widths, made.weights, groups=self._groups)
         return training.evaluate(model, self._task, "test")
 
     def _recover(self, genome: Genome, fidelity: Fidelity, folder: Path) -> dict[str, Any]:
         """Cut the network, give it its accuracy back, judge it, and leave its weights in ``folder``."""
         begin_s = time.perf_counter()
         config = self._recover_config
-        model = cut(self._task.model, self._task.example, self.space, genome, self._criterion)
+        model = cut(self._task.model, self._task.example, self.space, genome, self._criterion, groups=self._groups)
         if genome != self.space.full:  # the unpruned network stays what the user trained
             training.recalibrate(
                 model, self._task, batches=config.recalibrate_batches, batch_size=config.batch_size, seed=_SEED

@@ -107,7 +107,7 @@ def open_study(file: Path, results: Path, listener: Listener, bench_of: BenchOf)
     with ExitStack() as stack:
         listener.stage(f"opening {config.device}")
         bench = stack.enter_context(bench_of(config, file.parent))
-        listener.stage("reading the model")
+        listener.stage("loading the task (a ready-made model is trained once)")
         recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target)
         workers = stack.enter_context(Workers(recipe, worker_count(config)))
         space = workers.space()

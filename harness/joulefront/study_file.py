@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from joulefront.config import Plugin, StudyConfig, parse
 from joulefront.errors import ConfigError
+from joulefront_devices import load as load_device
 
 _WIDTH = 100
 
@@ -21,12 +22,17 @@ _WIDTH = 100
 def write(out: Path, *, task: str, device: str) -> None:
     """Write a study file for ``task`` and ``device`` to ``out``: every setting with its default and what it does.
 
-    Raises ConfigError when ``out`` exists, since a user's file is never overwritten, or cannot be written.
+    Raises ConfigError when ``out`` exists, since a user's file is never overwritten, or cannot be written; for a task that
+    a search could not use; and for a device that is not known.
     """
+    from joulefront.prepare import load_task
+
     if out.exists():
         raise ConfigError(f"{out} exists: give another file with --out, or remove it")
     text = _text(_name(task), _relative(task, out.parent), device)
-    parse(text, StudyConfig, source=str(out))
+    study = parse(text, StudyConfig, source=str(out))
+    load_device(device)
+    load_task(study.task, out.parent, needs_data=True)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
