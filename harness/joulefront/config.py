@@ -46,7 +46,8 @@ class SpaceConfig(Table):
 
     multiple: Positive | Literal["auto"] = Field(
         default="auto",
-        description='Widths are multiples of this; "auto" is how many float32 one vector register of the device holds.',
+        description='Widths are multiples of this; "auto" is how many float32 one vector register of the device holds, '
+        "and a half or a quarter of it for layers that would have fewer than 8 widths.",
     )
     floor: Fraction = Field(default=0.125, description="The smallest share of a layer's channels that may be kept.")
     exclude: tuple[str, ...] = Field(default=(), strict=False, description="Layers whose widths are left alone.")

@@ -31,6 +31,8 @@ from joulefront.tasks.task import check
 
 # Every candidate is recovered with the same seed: what it becomes belongs to the network, not to the study that asked.
 _SEED = 0
+# So many widths a layer should have to choose from, where the study leaves the multiple to the device's vectors.
+_LEAST_WIDTHS = 8
 _WEIGHTS, _LIBRARY, _CHECK = "weights.safetensors", "model.so", "check.safetensors"
 
 
@@ -62,6 +64,7 @@ class Maker:
             multiple=recipe.target.vector_floats if study.space.multiple == "auto" else study.space.multiple,
             floor=study.space.floor,
             exclude=study.space.exclude,
+            least_widths=_LEAST_WIDTHS if study.space.multiple == "auto" else 1,
         )
         self._groups = find_groups(self._task.model, self._task.example)
         self._made_from = {

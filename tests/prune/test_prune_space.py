@@ -50,6 +50,23 @@ def test_widths_are_multiples_from_the_floor_up_and_the_full_width(
     assert legal_widths(ChannelGroup("layer", channels, block, ()), multiple, floor) == expected
 
 
+@pytest.mark.parametrize(
+    ("channels", "multiple", "expected"),
+    [
+        (128, 16, tuple(range(16, 129, 16))),  # has eight as it is
+        (64, 16, tuple(range(8, 65, 8))),
+        (32, 16, tuple(range(4, 33, 4))),
+        (16, 16, (4, 8, 12, 16)),  # no finer than 4
+        (40, 10, (5, 10, 15, 20, 25, 30, 35, 40)),
+        (20, 10, (5, 10, 15, 20)),  # an odd multiple is not halved
+    ],
+)
+def test_a_narrow_layer_gets_finer_widths_but_not_below_four(
+    channels: int, multiple: int, expected: tuple[int, ...]
+) -> None:
+    assert legal_widths(ChannelGroup("layer", channels, 1, ()), multiple, 0.1, least_widths=8) == expected
+
+
 def test_a_layer_that_adds_to_others_has_one_gene_with_them() -> None:
     net, example = built("resnet20")
     groups = find_groups(net, example)

@@ -19,16 +19,25 @@ from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups
 from joulefront.prune.surgery import shrink
 from joulefront.records import Gene, Space
 
+_LEAST_MULTIPLE = 4
+
 
 def find_space(
-    model: nn.Module, example: Example, *, multiple: int, floor: float, exclude: Sequence[str] = ()
+    model: nn.Module,
+    example: Example,
+    *,
+    multiple: int,
+    floor: float,
+    exclude: Sequence[str] = (),
+    least_widths: int = 1,
 ) -> Space:
     """One gene for each group of coupled channels, in the order of execution, named after the group's first layer.
 
     The legal widths are the multiples of ``multiple`` (of how many floats a vector of the target holds: facts say that
-    other widths waste lanes) from the share ``floor`` of the full width up, and the full width itself. Left alone are
-    the layers whose channels are the model's output, those named in ``exclude`` (with whatever they are coupled to),
-    and groups with a single legal width. Every gene is cut once, to its smallest width, to see that the network works.
+    other widths waste lanes) from the share ``floor`` of the full width up, and the full width itself. A layer that has
+    fewer than ``least_widths`` of them gets finer ones (see ``legal_widths``). Left alone are the layers whose channels
+    are the model's output, those named in ``exclude`` (with whatever they are coupled to), and groups with a single
+    legal width. Every gene is cut once, to its smallest width, to see that the network works.
 
     Raises ConfigError for a name in ``exclude`` that no layer has, and PruneError when torch.export does not take the
     model, when nothing can be cut, or when a cut breaks the network (the message says which name to exclude).
@@ -42,7 +51,7 @@ def find_space(
     check_export(model, example)
     found = find_groups(model, example)
     groups = [group for group in found.groups if not _touches(group, exclude)]
-    genes = [Gene(group.name, legal_widths(group, multiple, floor)) for group in groups]
+    genes = [Gene(group.name, legal_widths(group, multiple, floor, least_widths)) for group in groups]
     genes = [gene for gene in genes if len(gene.widths) > 1]
     if not genes:
         raise PruneError(f"nothing in the model can be cut: {_reason(found, groups, multiple, floor)}")
@@ -50,13 +59,20 @@ def find_space(
     return Space(tuple(genes))
 
 
-def legal_widths(group: ChannelGroup, multiple: int, floor: float) -> tuple[int, ...]:
-    """The widths that ``group`` may have, ascending; the last one is its full width."""
+def legal_widths(group: ChannelGroup, multiple: int, floor: float, least_widths: int = 1) -> tuple[int, ...]:
+    """The widths that ``group`` may have, ascending; the last one is its full width.
+
+    Where there are fewer than ``least_widths``, the multiple is halved, but not below 4: a narrow layer that fills half a
+    vector beats one that cannot be pruned at all.
+    """
     step = math.lcm(multiple, group.block)
     # The tolerance is for a floor such as 0.3 of 10 channels, which is 3 and not a rounding error above it.
     smallest = max(math.ceil(floor * group.channels - 1e-9), step)
     first = math.ceil(smallest / step) * step
-    return (*range(first, group.channels, step), group.channels)
+    widths = (*range(first, group.channels, step), group.channels)
+    if len(widths) < least_widths and multiple >= 2 * _LEAST_MULTIPLE and multiple % 2 == 0:
+        return legal_widths(group, multiple // 2, floor, least_widths)
+    return widths
 
 
 def check_export(model: nn.Module, example: Example) -> None:
