@@ -168,7 +168,7 @@ def _taps(geometry: _Geometry, first: int, size: int) -> tuple[_Taps, ...]:
             continue
         # Neighbouring columns of an NHWC input are one contiguous run for the same pixels.
         last = taps[-1] if taps else None
-        if last and last.pixels == inside and last.first + last.columns == j and not geometry.nchw:
+        if last and last.pixels == inside and not geometry.nchw:
             taps[-1] = last._replace(columns=last.columns + 1)
         else:
             taps.append(_Taps(j, 1, inside))
