@@ -1,6 +1,7 @@
 """The command line, by what a user types: results, and for each mistake one message and the right exit code."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,36 @@ def test_limits_that_nothing_meets(
     Path("study.toml").write_text(SHORT + "[limits]\nlatency_s = 1e-9\n")
     assert joulefront(monkeypatch, "search", "study.toml") == 2
     assert "nothing keeps them all (latency_s <= 1e-09)" in capsys.readouterr().err
+
+
+def test_a_full_disk_stops_the_study_and_blames_no_network(here: Path, fresh_cache: Path) -> None:
+    """The kernel refuses files above a limit, as it refuses any on a full disk; a library needs more than that."""
+    Path("study.toml").write_text(SHORT)
+    command = "ulimit -f 1000; exec joulefront search study.toml"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False
+    )
+    assert done.returncode == 3, done.stderr
+    assert f"{fresh_cache}" in done.stderr
+    assert "cannot be written: File too large; make room, then run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_cache_entry_is_said_and_made_again(
+    here: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("study.toml").write_text(SHORT)
+    assert joulefront(monkeypatch, "validate", "study.toml") == 0
+    (weights,) = (fresh_cache / "candidates").rglob("weights.safetensors")
+    (library,) = (fresh_cache / "artifacts").rglob("model.so")
+    for damaged in (weights, library):
+        damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    capfd.readouterr()
+    assert joulefront(monkeypatch, "validate", "study.toml") == 0
+    said = capfd.readouterr().err
+    for damaged in (weights, library):
+        assert f"{damaged.parent} is damaged ({damaged.name}): thrown away and made again" in said
 
 
 def test_one_model_is_measured_without_data(

@@ -145,6 +145,15 @@ def write_durably(path: Path, data: bytes) -> None:
         raise
 
 
+def require_room(folder: Path, size_b: int) -> None:
+    """Raises StoreError unless ``size_b`` bytes can be written in ``folder``, by disk, quota and limits, right now.
+
+    For what is written by code that a full disk would kill: LLVM aborts the process.
+    """
+    with disk(str(folder)), tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size_b)
+
+
 @contextmanager
 def disk(what: str) -> Iterator[None]:
     """Turns what a disk refuses (no room, no permission) into a StoreError that names ``what`` was written."""

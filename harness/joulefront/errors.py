@@ -77,7 +77,7 @@ class Hung(CandidateError):  # noqa: N818
 
 
 class Crashed(CandidateError):  # noqa: N818
-    """The candidate's process died on the device, while the reference model's did not."""
+    """The candidate's process died, in its making or on the device, while the reference model's did not."""
 
 
 class BenchError(JoulefrontError):

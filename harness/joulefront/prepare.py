@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,9 +18,8 @@ from torch import Tensor, nn
 
 from joulefront import compile as compiling
 from joulefront import plugins, prune, tasks, training
-from joulefront.cache import Cache, disk, key_of
+from joulefront.cache import Cache, disk, key_of, require_room
 from joulefront.config import Plugin, StudyConfig
-from joulefront.errors import CompileError, StoreError
 from joulefront.protocols import Compiler, Criterion, Task
 from joulefront.prune.cost import count
 from joulefront.prune.groups import find_groups
@@ -33,6 +33,7 @@ from joulefront.tasks.task import check
 _SEED = 0
 # So many widths a layer should have to choose from, where the study leaves the multiple to the device's vectors.
 _LEAST_WIDTHS = 8
+_LEAST_ROOM_B = 16 * 2**20
 _WEIGHTS, _LIBRARY, _CHECK = "weights.safetensors", "model.so", "check.safetensors"
 
 
@@ -190,12 +191,11 @@ def compiled_model(
         data = safetensors.numpy.save({name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
         with disk(str(folder)):
             (folder / _CHECK).write_bytes(data)
-        try:
-            compiler.compile(model, example, folder / _LIBRARY)
-        except CompileError as error:
-            if "No space left" in str(error):  # the linker's disk was full: no fault of the candidate's
-                raise StoreError(f"{folder}: {error}; make room, then run the same command again") from error
-            raise
+        # The compiler writes object files of about the weights' size to both, and a full disk is no candidate's fault.
+        room_b = _LEAST_ROOM_B + 4 * sum(tensor.nbytes for tensor in model.state_dict().values())
+        for written in (folder, Path(tempfile.gettempdir())):
+            require_room(written, room_b)
+        compiler.compile(model, example, folder / _LIBRARY)
         return {"making_s": time.perf_counter() - begin_s}
 
     shapes = [[list(part.shape), str(part.dtype)] for part in example]

@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Self, TypeVar
 
 from joulefront.cache import Cache
-from joulefront.errors import BenchError, CandidateError, OutOfMemory
+from joulefront.errors import BenchError, CandidateError, Crashed
 from joulefront.prepare import Maker, Recipe
 from joulefront.records import Fidelity, Genome, Prepared, Score, Space
 
@@ -68,7 +68,9 @@ class Workers:
             except CandidateError as error:
                 return error
             except BrokenProcessPool:
-                return OutOfMemory("its worker process on the host was killed twice, most likely for want of memory")
+                return Crashed(
+                    "the process that made it on this host died twice: killed for want of memory, or a crash in torch or TVM"
+                )
 
     def _alone(self, call: Callable[..., Result], *arguments: Any) -> Result:
         return self._submit(call, *arguments).result()
