@@ -35,14 +35,24 @@ epilogues = st.sampled_from(EPILOGUES)
 
 
 class Branch(nn.Module):
-    """One layer, perhaps two whose outputs are added, and an epilogue."""
+    """One layer, perhaps two whose outputs are added, and an epilogue.
 
-    def __init__(self, layers: list[nn.Module], shape: tuple[int, ...], epilogue: Callable[[Tensor], Tensor]) -> None:
+    ``first`` runs before them: behind a convolution a map is NHWC, while a network's input is read as NCHW.
+    """
+
+    def __init__(
+        self,
+        layers: list[nn.Module],
+        shape: tuple[int, ...],
+        epilogue: Callable[[Tensor], Tensor],
+        first: nn.Module | None = None,
+    ) -> None:
         super().__init__()
+        self.first = first or nn.Identity()
         self.layers, self.shape, self.epilogue = nn.ModuleList(layers), shape, epilogue
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x[: torch.Size(self.shape).numel()].reshape(self.shape)
+        x = self.first(x[: torch.Size(self.shape).numel()].reshape(self.shape))
         total = self.layers[0](x)
         for layer in self.layers[1:]:
             total = total + layer(x)
@@ -70,7 +80,8 @@ def convolutions(draw: st.DrawFn) -> Branch:
     layers: list[nn.Module] = [
         nn.Conv2d(channels, out, kernel, stride, pad, bias=draw(st.booleans())) for _ in range(draw(st.integers(1, 2)))
     ]
-    return Branch(layers, (draw(st.integers(1, 2)), channels, height, width), draw(epilogues))
+    first = draw(st.sampled_from([nn.Conv2d(channels, channels, 1), None]))
+    return Branch(layers, (draw(st.integers(1, 2)), channels, height, width), draw(epilogues), first)
 
 
 @st.composite
@@ -114,6 +125,8 @@ def edges() -> Branches:
             Branch([nn.Conv2d(3, 89, 1)], (1, 3, 5, 7), F.relu),
             Branch([nn.Linear(9, 70)], (2, 19, 9), F.relu),
             Branch([nn.Conv2d(2, 33, 3, padding=1)], (1, 2, 4, 47), F.relu),
+            Branch([nn.Conv2d(2, 33, 3, padding=1)], (2, 2, 4, 47), F.relu, nn.Conv2d(2, 2, 1)),
+            Branch([nn.Conv2d(3, 20, (2, 3), (2, 1))], (2, 3, 6, 23), F.relu, nn.Conv2d(3, 3, 1)),
             Branch([nn.Conv2d(3, 5, 1, padding=2)], (1, 3, 2, 2), F.relu),
             Branch([nn.Linear(517, 3)], (1, 517), F.relu),
         ]
