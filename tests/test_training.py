@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest
@@ -17,7 +21,18 @@ from joulefront.errors import ConfigError, TrainError
 from joulefront.tasks.models import tiny
 from joulefront.tasks.ready_made import digits
 from joulefront.tasks.task import Task
-from joulefront.training import Precision, evaluate, fit, load_batch, one_cycle, recalibrate, resolve_precision, wilson
+from joulefront.training import (
+    Precision,
+    data_sha256,
+    evaluate,
+    fit,
+    load_batch,
+    one_cycle,
+    recalibrate,
+    resolve_precision,
+    seeded,
+    wilson,
+)
 
 
 def blobs(count: int = 96) -> TensorDataset:
@@ -61,10 +76,56 @@ def test_training_is_a_function_of_the_seed(precision: Precision) -> None:
     assert all(parameter.dtype == torch.float32 and parameter.grad is None for parameter in first.parameters())
 
 
-def test_the_global_generator_is_left_alone() -> None:
-    state = torch.get_rng_state()
-    trained(task_of(blobs()))
-    assert torch.equal(state, torch.get_rng_state())
+def drawn() -> list[float]:
+    """What the global generators of torch, random and NumPy would draw next, left as they are."""
+    python, legacy, own = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    numbers = [torch.rand(1).item(), random.random(), np.random.rand()]  # noqa: NPY002
+    random.setstate(python)
+    np.random.set_state(legacy)  # noqa: NPY002
+    torch.set_rng_state(own)
+    return numbers
+
+
+class Noisy(TensorDataset):
+    """Each look at an example adds noise from all three global generators."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        inputs, target = (tensor[index] for tensor in self.tensors)
+        return inputs + torch.rand(2) + random.random() + np.random.rand(), target  # noqa: NPY002
+
+
+def test_augmentation_may_draw_from_any_global_generator() -> None:
+    noisy = Noisy(*blobs().tensors)
+    task = Task(line(), (torch.zeros(1, 2),), noisy, noisy, noisy)
+
+    def all_of_it() -> tuple[nn.Module, Any]:
+        model = trained(task)
+        recalibrate(model, task, batches=2, batch_size=16, seed=3)
+        return model, evaluate(model, task, "validation", limit=50)
+
+    before = drawn()
+    first, score = all_of_it()
+    assert drawn() == before
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    torch.manual_seed(5)
+    again, same_score = all_of_it()
+    assert same(first, again)
+    assert score == same_score
+
+
+def test_seeding_gives_the_generators_back_even_after_a_failure() -> None:
+    before, within = drawn(), []
+
+    def fails() -> None:
+        with seeded(2**40):
+            within.extend(drawn())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert drawn() == before
+    assert all(left != right for left, right in zip(before, within, strict=True))
 
 
 def test_convolutions_train_in_bfloat16() -> None:
@@ -195,7 +256,9 @@ def test_accuracy_of_a_whole_split_and_of_a_part() -> None:
 @pytest.mark.parametrize(
     ("value", "error", "message"),
     [
-        (math.nan, TrainError, "metric of the test split is not a number"),
+        (math.nan, TrainError, "metric of the test split is nan: expected a finite number"),
+        (math.inf, TrainError, "metric of the test split is inf: expected a finite number"),
+        (-math.inf, TrainError, "metric of the test split is -inf: expected a finite number"),
         (1.5, ConfigError, "returned 1.5: expected at most 1"),
     ],
 )
@@ -264,3 +327,67 @@ def test_auto_is_what_the_cpu_computes_in(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert resolve_precision("auto") == expected
+
+
+def changed(tensor: Tensor) -> Tensor:
+    """``tensor`` with another last element."""
+    other = tensor.clone()
+    other.view(-1)[-1] += 1
+    return other
+
+
+def test_the_identity_of_tensors_is_all_their_elements() -> None:
+    inputs, labels = torch.zeros(200, 2), torch.zeros(200, dtype=torch.long)
+    first = data_sha256(TensorDataset(inputs, labels))
+    assert first == data_sha256(TensorDataset(inputs.clone(), labels))
+    others = [(changed(inputs), labels), (inputs.int(), labels), (inputs.view(200, 2, 1), labels), (labels, inputs)]
+    assert len({first, *(data_sha256(TensorDataset(*other)) for other in others)}) == 5
+    assert data_sha256(TensorDataset(inputs.bfloat16().t().contiguous().t(), inputs[:, 0].bool()))
+
+
+def test_the_identity_of_a_dataset_is_its_length_and_some_of_its_examples() -> None:
+    inputs, labels = blobs(200).tensors
+    first = data_sha256(Listed(TensorDataset(inputs, labels)))
+    assert first == data_sha256(Listed(TensorDataset(inputs, labels)))
+    assert first != data_sha256(Listed(TensorDataset(inputs, changed(labels))))
+    assert first != data_sha256(Listed(TensorDataset(changed(inputs), labels)))
+    longer = Subset(TensorDataset(inputs, labels), [*range(200), 199])
+    assert first != data_sha256(longer)
+    assert data_sha256(Listed(blobs(0))) != data_sha256(Listed(blobs(1)))
+
+
+@pytest.mark.parametrize(
+    ("example", "other"),
+    [
+        (({"a": torch.ones(2)}, 1), ({"b": torch.ones(2)}, 1)),
+        (({"a": torch.ones(2)}, 1), ({"a": torch.zeros(2)}, 1)),
+        (([torch.ones(2), torch.ones(2)], 1), ([torch.ones(2), torch.zeros(2)], 1)),
+        (((torch.ones(2), torch.ones(2)), 1), ((torch.ones(4),), 1)),
+        ((np.ones(2, np.uint8), 1.5), (np.ones(2, np.int16), 1.5)),
+        ((np.ones(2), 1.5), (np.ones(2), 2.5)),
+        ((torch.tensor(1), "cat"), (torch.tensor(1), "dog")),
+    ],
+)
+def test_the_identity_sees_into_every_usual_kind_of_example(example: Any, other: Any) -> None:
+    assert data_sha256([example] * 3) == data_sha256([example] * 3)  # type: ignore[arg-type]
+    assert data_sha256([example] * 3) != data_sha256([example, example, other])  # type: ignore[arg-type]
+
+
+def test_the_identity_is_no_objects_address() -> None:
+    assert data_sha256([(object(), 1)]) == data_sha256([(object(), 1)])  # type: ignore[arg-type]
+
+
+SHIFTED = """
+import torch
+from joulefront.tasks.images import ShiftedImages
+from joulefront.training import data_sha256
+torch.seed()
+images = torch.arange(100 * 36.0).reshape(100, 1, 6, 6)
+print(data_sha256(ShiftedImages(images, torch.arange(100), pixels=2, background=0.0)))
+"""
+
+
+def test_the_identity_of_randomly_shifted_images_is_the_same_in_every_process() -> None:
+    outputs = {subprocess.run([sys.executable, "-c", SHIFTED], capture_output=True, check=True).stdout for _ in "12"}
+    assert len(outputs) == 1
+    assert len(outputs.pop().strip()) == 64

@@ -5,10 +5,14 @@ Everything here is deterministic in its arguments and the seed, for a given numb
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -40,6 +44,24 @@ def resolve_precision(wanted: Literal["auto", "float32", "bfloat16"]) -> Precisi
     return "bfloat16" if native else "float32"
 
 
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed what dropout and augmentation draw from, and give it back as it was.
+
+    These are the global generators of torch, of ``random`` and of NumPy (its legacy one: the others have no global).
+    """
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 -- the global state is what this is about
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002
+
+
 def fit(
     model: nn.Module,
     task: Task,
@@ -69,9 +91,7 @@ def fit(
     half = precision == "bfloat16"
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=0.0, momentum=0.9, nesterov=True, weight_decay=weight_decay)
-    # Dropout and augmentation draw from the global generator: seeded here, and given back as it was.
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
+    with seeded(seed), torch.enable_grad():
         _set_layout(model, torch.channels_last if half else torch.contiguous_format)
         model.train()
         try:
@@ -111,8 +131,7 @@ def recalibrate(model: nn.Module, task: Task, *, batches: int, batch_size: int, 
         layer.momentum = None  # torch's spelling of a cumulative average
         layer.train()
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed)
+        with seeded(seed), torch.no_grad():
             for inputs, _ in _shuffled(_split(task, "train"), batch_size, seed, batches):
                 _forward(model, inputs)
     finally:
@@ -146,7 +165,7 @@ def evaluate(
     model.eval()
     outputs: list[Tensor] = []
     targets: list[Tensor] = []
-    with torch.no_grad():
+    with seeded(seed), torch.no_grad():
         for batch in torch.split(indices, batch_size):
             inputs, wanted = load_batch(dataset, batch)
             outputs.append(_forward(model, inputs))
@@ -155,8 +174,8 @@ def evaluate(
         if not everything.isfinite().all():
             raise TrainError(f"the model's outputs on the {split} split are not all finite")
         metric = float(task.metric(everything, torch.cat(targets)))
-    if math.isnan(metric):
-        raise TrainError(f"the metric of the {split} split is not a number")
+    if not math.isfinite(metric):
+        raise TrainError(f"the metric of the {split} split is {metric}: expected a finite number")
     if metric > 1 + 1e-9:
         raise ConfigError(f"task.metric returned {metric:g}: expected at most 1, which is perfect")
     return Score(split, metric, wilson(1 - metric, len(indices)), len(indices))
@@ -191,6 +210,46 @@ def load_batch(dataset: Dataset[Any], indices: Tensor) -> tuple[Any, Tensor]:
         examples = [dataset[index] for index in wanted]
     inputs, targets = default_collate(list(examples))
     return inputs, targets
+
+
+def data_sha256(dataset: Dataset[Any], *, examples: int = 64) -> str:
+    """The identity of a map-style dataset, for the key of what was made from it.
+
+    Of a TensorDataset it is all elements; of any other its length and ``examples`` of its examples, spread evenly and
+    drawn under ``seeded(0)``. Of what is neither number, text, tensor nor array only the type counts.
+    """
+    digest = hashlib.sha256()
+    if type(dataset) is TensorDataset:
+        _feed(digest, dataset.tensors)
+        return digest.hexdigest()
+    size = len(dataset)  # type: ignore[arg-type]  # as in _shuffled
+    count = min(examples, size)
+    _feed(digest, size)
+    with seeded(0):
+        for place in range(count):
+            _feed(digest, dataset[place * (size - 1) // max(count - 1, 1)])
+    return digest.hexdigest()
+
+
+def _feed(digest: hashlib._Hash, value: Any) -> None:
+    """Add ``value`` to ``digest``: how it is nested, and the type, shape and bytes of what it holds."""
+    if isinstance(value, Mapping):
+        value = list(value.items())
+    if isinstance(value, tuple | list):
+        digest.update(f"{len(value)} in a row;".encode())
+        for part in value:
+            _feed(digest, part)
+        return
+    if value is None or isinstance(value, str | bytes):
+        digest.update(f"{value!r};".encode())
+        return
+    try:
+        tensor = torch.as_tensor(value if isinstance(value, Tensor) else np.asarray(value)).detach().cpu()
+    except (TypeError, ValueError):  # an object of somebody's own: its repr may hold an address
+        digest.update(f"{type(value).__qualname__};".encode())
+        return
+    digest.update(f"{tuple(tensor.shape)} {tensor.dtype};".encode())
+    digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
 
 
 def _shuffled(dataset: Dataset[Any], batch_size: int, seed: int, count: int) -> Iterator[tuple[Any, Tensor]]:

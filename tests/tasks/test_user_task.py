@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -101,6 +102,11 @@ class TensorMetric(Task):
         return torch.tensor(0.5)  # type: ignore[return-value]
 
 
+class NoNumber(Task):
+    def metric(self, outputs: Tensor, targets: Tensor) -> float:
+        return math.nan
+
+
 def as_(kind: type[Task]) -> Task:
     good = task()
     return kind(good.model, good.example, good.train, good.validation, good.test)
@@ -147,8 +153,9 @@ SINGLES: Any = [torch.zeros(1, 8, 8)]
         ),
         (lambda: as_(NoLoss), "task.loss fails on examples of task.train: IndexError: target 7"),
         (lambda: as_(DetachedLoss), "task.loss: expected a tensor of one element that can be differentiated"),
-        (lambda: as_(Percent), "task.metric: expected a number of at most 1, which is perfect, not 98.3"),
-        (lambda: as_(TensorMetric), "task.metric: expected a number of at most 1"),
+        (lambda: as_(Percent), "task.metric: expected a finite number of at most 1, which is perfect, not 98.3"),
+        (lambda: as_(TensorMetric), "task.metric: expected a finite number of at most 1"),
+        (lambda: as_(NoNumber), "task.metric: expected a finite number of at most 1, which is perfect, not nan"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(make: Callable[[], object], message: str) -> None:

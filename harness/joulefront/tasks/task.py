@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,8 +127,8 @@ def _check_judgement(task: protocols.Task) -> None:
         raise ConfigError(f"{step} fails on examples of task.train: {describe(error)}") from error
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         raise ConfigError("task.loss: expected a tensor of one element that can be differentiated")
-    if not isinstance(metric, float | int) or metric > 1:
-        raise ConfigError(f"task.metric: expected a number of at most 1, which is perfect, not {metric!r}")
+    if not isinstance(metric, float | int) or not math.isfinite(metric) or metric > 1:
+        raise ConfigError(f"task.metric: expected a finite number of at most 1, which is perfect, not {metric!r}")
 
 
 def _shapes(shapes: list[tuple[int, ...]]) -> str:
