@@ -1,5 +1,7 @@
 """What every Search keeps to."""
 
+import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from joulefront.plugins import build
 from joulefront.protocols import Search
 from joulefront.records import Failure, Gene, Genome, Space, Trial
 from joulefront.search import READY
+from joulefront.search.evolution import reference_directions
 
 SPACE = Space(tuple(Gene(f"layer{index}", tuple(range(4, 68, 4))) for index in range(5)))
 SMALL = Space((Gene("a", (4, 8)), Gene("b", (4, 8, 12))))
@@ -20,7 +23,14 @@ OBJECTIVES = ("error", "latency_s")
 WEIGHTS = {"weighted-sum": {"weights": {"error": 0.5, "latency_s": 0.5}}}
 
 
-def search_of(kind: str, space: Space = SPACE, evaluations: int = 40, seed: int = 1, **arguments: Any) -> Search:
+def search_of(
+    kind: str,
+    space: Space = SPACE,
+    evaluations: int = 40,
+    seed: int = 1,
+    objectives: tuple[str, ...] = OBJECTIVES,
+    **arguments: Any,
+) -> Search:
     plugin = Plugin(kind=kind, **{**WEIGHTS.get(kind, {}), **arguments})
     found: Search = build(
         plugin,
@@ -28,7 +38,7 @@ def search_of(kind: str, space: Space = SPACE, evaluations: int = 40, seed: int 
         folder=Path(),
         where="[search]",
         space=space,
-        objectives=OBJECTIVES,
+        objectives=objectives,
         evaluations=evaluations,
         seed=seed,
     )
@@ -55,6 +65,31 @@ def play(search: Search, of: Callable[[Genome, int], Trial] = outcome) -> list[T
     return trials
 
 
+def fails_often(genome: Genome, number: int) -> Trial:
+    return fails(genome, number) if sum(genome) % 2 else outcome(genome, number)
+
+
+def fails(genome: Genome, number: int) -> Trial:
+    return Trial(number, genome, "screen", failure=Failure("Hung", ""))
+
+
+def several(*names: str) -> Callable[[Genome, int], Trial]:
+    """Objectives of another number and scale: each counts the channels of one layer, in thousands or in thousandths."""
+
+    def of(genome: Genome, number: int) -> Trial:
+        objectives = {name: genome[place] * 1000.0 ** (-1) ** place for place, name in enumerate(names)}
+        return Trial(number, genome, "screen", objectives=objectives)
+
+    return of
+
+
+def play_another(kind: str, names: tuple[str, ...] = ("size_b", "params", "macs")) -> list[Trial]:
+    """A search of another space with other objectives."""
+    space = Space(tuple(Gene(f"layer{index}", (1, 2, 3, 4, 5)) for index in range(7)))
+    weights = {"weights": dict.fromkeys(names, 1.0)} if kind == "weighted-sum" else {}
+    return play(search_of(kind, space, objectives=names, **weights), several(*names))
+
+
 @pytest.fixture(params=sorted(READY))
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -73,9 +108,14 @@ def test_the_unpruned_network_is_asked_for_first(kind: str) -> None:
 
 
 def test_it_is_deterministic_in_its_seed_and_in_what_it_was_told(kind: str) -> None:
-    first, again, other = (play(search_of(kind, seed=seed)) for seed in (1, 1, 2))
-    assert first == again
-    assert first != other
+    first = play(search_of(kind))
+    play_another(kind)
+    assert first == play(search_of(kind))
+    assert first != play(search_of(kind, seed=2))
+
+
+def test_it_is_deterministic_when_much_fails(kind: str) -> None:
+    assert play(search_of(kind), fails_often) == play(search_of(kind), fails_often)
 
 
 def test_the_global_random_state_is_left_alone(kind: str) -> None:
@@ -85,22 +125,21 @@ def test_the_global_random_state_is_left_alone(kind: str) -> None:
 
 
 def test_a_small_space_is_searched_to_its_end_and_no_further(kind: str) -> None:
-    genomes = {trial.genome for trial in play(search_of(kind, SMALL, evaluations=100))}
-    assert SMALL.full in genomes
-    assert len(genomes) <= SMALL.size
+    genomes = [trial.genome for trial in play(search_of(kind, SMALL, evaluations=100))]
+    assert len(genomes) == SMALL.size
+    assert set(genomes) == set(itertools.product(range(2), range(3)))
 
 
 def test_failures_do_not_stop_it(kind: str) -> None:
-    def fails_often(genome: Genome, number: int) -> Trial:
-        return (
-            Trial(number, genome, "screen", failure=Failure("Hung", "")) if sum(genome) % 2 else outcome(genome, number)
-        )
-
     assert len(play(search_of(kind), fails_often)) == 40
-    assert (
-        len(play(search_of(kind), lambda genome, number: Trial(number, genome, "screen", failure=Failure("Hung", ""))))
-        == 40
-    )
+    assert len(play(search_of(kind), fails)) == 40
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_any_number_of_objectives_will_do(kind: str, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("error", "latency_s", "energy_j", "size_b", "params", "macs")[:count]
+    assert len(play_another(kind, names)) == 40
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("learns", sorted(set(READY) - {"random"}))
@@ -132,7 +171,15 @@ def test_a_search_that_learns_beats_random_on_average() -> None:
 
 
 @pytest.mark.parametrize(
-    "weights", [{"error": 1.0}, {"error": -1.0, "latency_s": 1.0}, {"error": 0.0, "latency_s": 0.0}]
+    "weights",
+    [
+        {"error": 1.0},
+        {"error": -1.0, "latency_s": 1.0},
+        {"error": 0.0, "latency_s": 0.0},
+        {"error": math.nan, "latency_s": 1.0},
+        {"error": 1.0, "latency_s": math.nan},
+        {"error": 1.0, "latency_s": math.inf},
+    ],
 )
 def test_weights_that_are_none_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="weights"):
@@ -142,3 +189,43 @@ def test_weights_that_are_none_are_refused(weights: dict[str, float]) -> None:
 def test_a_population_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="population: expected 4 or more, not 2"):
         search_of("nsga2", population=2)
+
+
+def test_a_batch_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="batch: expected 1 or more, not 0"):
+        search_of("random", batch=0)
+
+
+def test_reference_directions_must_fit_into_the_population(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("error", "latency_s", "energy_j", "size_b", "params", "macs")
+    with pytest.raises(ConfigError, match="population: nsga3 with 6 objectives needs 6 or more, not 4"):
+        search_of("nsga3", objectives=names, population=4)
+    search_of("nsga3", objectives=names, population=6)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("objectives", "population", "expected"),
+    [(1, 12, 1), (2, 4, 4), (2, 12, 12), (3, 5, 3), (3, 12, 10), (3, 15, 15), (6, 20, 6), (6, 21, 21)],
+)
+def test_there_are_as_many_reference_directions_as_fit(objectives: int, population: int, expected: int) -> None:
+    directions = reference_directions(objectives, population)
+    assert directions.shape == (expected, objectives)
+    assert directions.sum(axis=1) == pytest.approx(1)
+
+
+def test_a_generation_of_failures_does_not_set_what_a_weighted_sum_normalises_by() -> None:
+    def played(unit: float) -> list[Genome]:
+        """The search asks for the same whatever unit, a power of two, an objective is in."""
+
+        def of(genome: Genome, number: int) -> Trial:
+            if number < 12:
+                return fails(genome, number)
+            objectives = outcome(genome, number).objectives
+            return Trial(
+                number, genome, "screen", objectives={**objectives, "latency_s": objectives["latency_s"] * unit}
+            )
+
+        return [trial.genome for trial in play(search_of("weighted-sum", evaluations=80), of)]
+
+    assert played(1.0) == played(1024.0)

@@ -6,6 +6,7 @@ as Deb 2000 has them: a genome that keeps them beats one that does not, and of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.algorithms.moo.nsga2 import NSGA2 as PymooNSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3 as PymooNSGA3
+from pymoo.algorithms.moo.nsga3 import HyperplaneNormalization
 from pymoo.algorithms.moo.spea2 import SPEA2 as PymooSPEA2
+from pymoo.algorithms.moo.spea2 import SPEA2Survival
 from pymoo.algorithms.soo.nonconvex.ga import GA
 from pymoo.core.evaluator import Evaluator
 from pymoo.core.problem import Problem
@@ -21,6 +24,7 @@ from pymoo.core.termination import NoTermination
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.mutation.pm import PM
 from pymoo.operators.repair.rounding import RoundingRepair
+from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.problems.static import StaticProblem
 from pymoo.util.ref_dirs import get_reference_directions
 
@@ -35,7 +39,10 @@ _BARREN = 200
 
 
 class Evolution:
-    """What pymoo's genetic algorithms share. A genome that was told once is never asked for again."""
+    """What pymoo's genetic algorithms share. A genome that was told once is never asked for again.
+
+    The search ends before its evaluations are spent when 200 generations in a row bring no new genome.
+    """
 
     def __init__(self, algorithm: Any, space: Space, objectives: Sequence[str], evaluations: int, seed: int) -> None:
         self._space = space
@@ -118,10 +125,21 @@ class NSGA3(Evolution):
         self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12
     ) -> None:
         """``population`` is how many genomes make a generation."""
-        directions = _directions(len(objectives), population)
-        super().__init__(
-            PymooNSGA3(ref_dirs=directions, **_operators(space, population, seed)), space, objectives, evaluations, seed
+        algorithm = PymooNSGA3(
+            ref_dirs=reference_directions(len(objectives), population),
+            selection=TournamentSelection(func_comp=_lesser_violation),
+            **_operators(space, population, seed),
         )
+        super().__init__(algorithm, space, objectives, evaluations, seed)
+
+
+class _Normalization(HyperplaneNormalization):  # type: ignore[misc]  # the library has no types
+    """The range that SPEA2 normalises by; pymoo's is zero, and divided by, where an objective has had one value only."""
+
+    def update(self, values: NDArray[np.float64], nds: Any = None) -> None:
+        super().update(values, nds)
+        flat = self.nadir_point <= self.ideal_point
+        self.nadir_point[flat] = self.ideal_point[flat] + 1
 
 
 class SPEA2(Evolution):
@@ -131,14 +149,18 @@ class SPEA2(Evolution):
         self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, population: int = 12
     ) -> None:
         """``population`` is how many genomes make a generation."""
-        super().__init__(PymooSPEA2(**_operators(space, population, seed)), space, objectives, evaluations, seed)
+        # pymoo's own default is one object, which would carry the normalisation from one search to the next.
+        survival = SPEA2Survival(normalize=True)
+        survival.norm = _Normalization(len(objectives))
+        algorithm = PymooSPEA2(survival=survival, **_operators(space, population, seed))
+        super().__init__(algorithm, space, objectives, evaluations, seed)
 
 
 class WeightedSum(Evolution):
     """A genetic algorithm on the weighted sum of normalised objectives: one number instead of a front.
 
-    Each objective is normalised by its range over the first generation. A weighted sum finds no point in a concave part
-    of the front, whatever the weights.
+    Each objective is normalised by its range over the first generation of which any genome ran. A weighted sum finds no
+    point in a concave part of the front, whatever the weights.
     """
 
     def __init__(
@@ -151,9 +173,11 @@ class WeightedSum(Evolution):
         population: int = 12,
     ) -> None:
         """``weights`` gives each objective's share by name, such as {error = 0.6, latency_s = 0.4}."""
-        if set(weights) != set(objectives) or min(weights.values()) < 0 or sum(weights.values()) <= 0:
+        shares = list(weights.values())
+        if set(weights) != set(objectives) or min(shares) < 0 or not 0 < sum(shares) < math.inf:
             raise ConfigError(
-                f"[search] weights: expected one number of 0 or more for each of {', '.join(objectives)}, not {weights!r}"
+                f"[search] weights: expected one number of 0 or more for each of {', '.join(objectives)}, and one above 0, "
+                f"not {weights!r}"
             )
         self._weights = np.array([weights[name] for name in objectives])
         self._range: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
@@ -165,11 +189,31 @@ class WeightedSum(Evolution):
     def _values(self, trials: Sequence[Trial]) -> NDArray[np.float64]:
         values = super()._values(trials)
         if self._range is None:
+            if all(trial.failure for trial in trials):
+                return np.ones((len(trials), 1))  # nothing to tell a range by yet
             span = np.ptp(values, axis=0)
             self._range = values.min(axis=0), np.where(span > 0, span, 1.0)
         low, span = self._range
         total: NDArray[np.float64] = ((values - low) / span) @ (self._weights / self._weights.sum())
         return total[:, np.newaxis]
+
+
+def reference_directions(objectives: int, population: int) -> NDArray[np.float64]:
+    """Das and Dennis's reference directions, as many as fit into the population, (directions, objectives).
+
+    Raises ConfigError for a population of fewer than the objectives.
+    """
+    if objectives == 1:
+        return np.ones((1, 1))
+    if population < objectives:
+        raise ConfigError(
+            f"[search] population: nsga3 with {objectives} objectives needs {objectives} or more, not {population}"
+        )
+    partitions = 1
+    while math.comb(partitions + objectives, objectives - 1) <= population:  # the directions of one partition more
+        partitions += 1
+    directions: NDArray[np.float64] = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
+    return directions
 
 
 def _operators(space: Space, population: int, seed: int) -> dict[str, Any]:
@@ -186,12 +230,13 @@ def _operators(space: Space, population: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _directions(objectives: int, population: int) -> NDArray[np.float64]:
-    """Das and Dennis's reference directions, as many as fit into the population, (directions, objectives)."""
-    partitions = 1
-    while len(get_reference_directions("das-dennis", objectives, n_partitions=partitions + 1)) <= population:
-        partitions += 1
-        if objectives == 1:
-            break
-    directions: NDArray[np.float64] = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
-    return directions
+def _lesser_violation(population: Any, pairs: NDArray[np.int64], *, random_state: Any, **_: Any) -> NDArray[np.int64]:
+    """Who wins of each of the ``pairs``, (n, 2), as (n, 1): the lesser violation, or chance between equals.
+
+    NSGA-III's own selection. pymoo's copy of it draws from a generator without a seed.
+    """
+    violations = population.get("CV")[:, 0][pairs]
+    chance = random_state.integers(2, size=len(pairs))
+    winners = np.where(violations[:, 0] == violations[:, 1], chance, violations.argmin(axis=1))
+    won: NDArray[np.int64] = np.take_along_axis(pairs, winners[:, np.newaxis], axis=1)
+    return won

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from joulefront.errors import ConfigError
 from joulefront.records import Genome, Space, Trial
 from joulefront.search.start import independent
 
@@ -15,6 +16,8 @@ class Random:
 
     def __init__(self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, batch: int = 8) -> None:
         """``batch`` is how many genomes one ask returns."""
+        if batch < 1:
+            raise ConfigError(f"[search] batch: expected 1 or more, not {batch}")
         del objectives  # a random search needs no aim
         self._space = space
         self._left = min(evaluations, space.size)
