@@ -109,6 +109,19 @@ class PreActivated(nn.Module):
         return self.after(y) + y, y.mean((2, 3))
 
 
+class Offset(nn.Module):
+    """A constant of the given shape between a convolution of five channels and its BatchNorm."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(2, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5)
+        self.offset = nn.Parameter(torch.randn(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.conv(x) + self.offset)
+        return y
+
+
 class Recurrent(nn.Module):
     """An LSTM's outputs."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from loading import TARGETS, WIDEST, difference, run, settled
-from nets import Concatenated, DigitsNet, Inverted, PreActivated, Recurrent, ResNet20
+from nets import Concatenated, DigitsNet, Inverted, Offset, PreActivated, Recurrent, ResNet20
 from torch import Tensor, nn
 
 from joulefront.compile.compiler import TvmCompiler
@@ -32,6 +32,9 @@ OTHERS = {
     ),
     "concatenation": (lambda: nn.Sequential(Concatenated(), nn.Conv2d(18, 4, 3)), (1, 5, 9, 9)),
     "norms that cannot be folded": (PreActivated, (1, 5, 8, 8)),
+    "a bias of its own before a norm": (lambda: Offset(5, 1, 1), (2, 2, 4, 5)),
+    "an offset along the width before a norm": (lambda: Offset(5), (2, 2, 4, 5)),
+    "an offset along the height before a norm": (lambda: Offset(1, 5, 1), (2, 2, 5, 4)),
     "groups, dilation, transposed": (
         lambda: nn.Sequential(
             nn.Conv2d(4, 6, 3, dilation=2, padding=2),

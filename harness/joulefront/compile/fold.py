@@ -132,8 +132,9 @@ class Fold(Rewriter):
             scaled = weight * scale
         else:
             return None
-        if bias.size not in (1, scale.size):
-            return None
+        extents = [1] * (len(along) - bias.ndim) + list(bias.shape)
+        if any(extent != 1 and axis == 1 for extent, axis in zip(extents, along, strict=True)):
+            return None  # it runs along another axis than BatchNorm
         product = self.builder_.emit(tvm.ir.Call(call.op, [call.args[0], _float32(scaled)], call.attrs))
         return op.add(product, _float32((bias.reshape(-1) * scale + shift).reshape(along)))
 
