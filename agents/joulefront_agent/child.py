@@ -14,7 +14,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from joulefront_agent import conditions, sensors, timing, wire
+from joulefront_agent import conditions, cores, sensors, timing, wire
 
 _PR_SET_PDEATHSIG = 1
 _SHORT_OF_MEMORY = ("bad_alloc", "cannot allocate memory", "out of memory", "failed to allocate")
@@ -50,8 +50,10 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     """Do what ``run`` asks for. Raises Failure, and whatever the runtime raises."""
     from joulefront_agent.network import Network
 
-    before = conditions.read(root)
+    used = cores.fastest(root, run.threads)
+    before = {**conditions.read(root), "cores": ",".join(map(str, used)) if run.pin_threads else None}
     network = Network(runtime, run.library, run.inputs)
+    network.use(used, run.pin_threads)
     outputs = network.outputs() if run.outputs else ()
     warm_up_s, steady = timing.warm_up(network.time, run.warm_up_s)
     samples_s = timing.sample(network.time, run.sample_s, run.samples, run.sample_limit_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +29,22 @@ class Network:
         self._machine = tvm_ffi.load_module(library)["vm_load_executable"]()
         self._machine["vm_initialization"](1, 0, 2)  # the CPU, its first device, pooled memory
         self._inputs = [self._allocate(tensor) for tensor in inputs]
+
+    def use(self, cores: Sequence[int], pin: bool) -> None:
+        """Compute on as many threads as there are ``cores``, the calling one among them, tied to one each if ``pin``.
+
+        The runtime by itself takes the cores with the lowest numbers, allowed or not, and no more threads than there
+        are cores of the highest frequency. Raises Failure (NoThreads) when it has another number of threads.
+        """
+        os.environ["TVM_BIND_THREADS"] = str(int(pin))
+        one_core_each = -2
+        configure = self._ffi.get_global_func("runtime.config_threadpool")
+        configure(one_core_each, len(cores), [str(core) for core in cores])
+        threads = self._ffi.get_global_func("runtime.NumThreads")()
+        if threads != len(cores):
+            raise Failure("NoThreads", f"{len(cores)} threads were asked for, the runtime has {threads}")
+        if pin:
+            os.sched_setaffinity(0, {cores[0]})  # of its own accord the runtime lets this thread roam over all of them
 
     def outputs(self) -> tuple[Tensor, ...]:
         """What one inference returns."""

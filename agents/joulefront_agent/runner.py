@@ -28,25 +28,18 @@ class Runner:
         self._stopped = False
 
     def run(self, number: int, run: wire.Run) -> wire.Ran:
-        """One child's work. Raises Failure: the kinds of CANDIDATE_KINDS, BadFile, NoRuntime or MeterError.
+        """One child's work. Raises Failure: the kinds of CANDIDATE_KINDS, BadFile, NoRuntime, NoThreads or MeterError.
 
         It has to be called on a thread that stays: the kernel ends the child with the thread that started it.
         """
         verify(run.library, run.sha256)
         command = [sys.executable, "-m", "joulefront_agent.child", str(os.getpid()), self._runtime, self._root]
-        environment = {
-            **os.environ,
-            "TVM_NUM_THREADS": str(run.threads),
-            "TVM_BIND_THREADS": str(int(run.pin_threads)),
-        }
         pipe = subprocess.PIPE
         with self._lock:
             if self._stopped:
                 raise Failure("Stopped", "the agent is ending")
             # A session of its own makes it one process group, so that what it starts is killed with it.
-            child = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
-            )
+            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
             self._child = child
         request = wire.encode_request(wire.Request(number, "run", run.to_wire())) + b"\n"
         with child:
@@ -98,8 +91,13 @@ def _outcome(code: int, output: bytes, errors: bytes) -> wire.Ran:
         raise Failure("OutOfMemory", f"its process was killed (SIGKILL), as the kernel does when memory runs out{tail}")
     if short_of_memory(tail):
         raise Failure("OutOfMemory", f"its process ended for lack of memory{tail}")
-    end = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+    end = f"died of {_signal(-code)}" if code < 0 else f"ended with exit status {code}"
     raise Failure("Crashed", f"its process {end}{tail}")
+
+
+def _signal(number: int) -> str:
+    """A signal's name; real-time signals have none."""
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

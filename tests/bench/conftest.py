@@ -14,6 +14,7 @@ MISBEHAVIOURS = {
     "crash": "*(volatile int *)0 = 1;",
     "hang": "for (;;) ;",
     "killed": "kill(getpid(), SIGKILL);",
+    "realtime": "kill(getpid(), SIGRTMIN + 1);",
     "exit": 'fputs("I give up\\n", stderr); exit(3);',
     "chatter": 'puts("{\\"id\\": 1, \\"ok\\": {}}"); fflush(stdout);',
 }

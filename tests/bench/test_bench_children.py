@@ -1,9 +1,14 @@
 """The agent's child processes: what they return, and what is said of those that don't."""
 
+import json
 import os
+import signal
 import struct
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from time import monotonic
 
 import psutil
 import pytest
@@ -63,10 +68,11 @@ def test_a_child_that_fails_is_reported_with_its_end(runner, broken, run_of, nam
 
 
 def test_a_child_that_overruns_is_killed(runner, broken, run_of):
+    before = set(psutil.Process().children())
     with pytest.raises(wire.Failure, match="not answered after 1 s") as caught:
         runner.run(1, run_of(broken["hang"], timeout_s=1.0))
     assert caught.value.kind == "Hung"
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= before
 
 
 def test_inputs_of_another_shape_are_the_networks_fault(runner, jobs, run_of):
@@ -104,12 +110,57 @@ def test_stopping_kills_the_child_at_work_and_starts_no_more(runner, broken, run
         except wire.Failure as failure:
             failures.append(failure)
 
+    before = set(psutil.Process().children())
     thread = threading.Thread(target=work)
     thread.start()
-    while not psutil.Process().children():
+    deadline_s = monotonic() + 30
+    while not (started := set(psutil.Process().children()) - before):
+        assert monotonic() < deadline_s
         os.sched_yield()
     runner.stop()
+    psutil.wait_procs(started, timeout=30)
+    assert not any(process.is_running() for process in started)
     thread.join(30)
     assert not thread.is_alive()
     with pytest.raises(wire.Failure, match="the agent is ending"):
         runner.run(2, run_of(broken["hang"]))
+
+
+def test_a_signal_without_a_name_is_reported_too(runner, broken, run_of):
+    with pytest.raises(wire.Failure, match=f"died of signal {signal.SIGRTMIN + 1}"):
+        runner.run(1, run_of(broken["realtime"]))
+
+
+PLACES = """
+import json, os, sys
+from joulefront_agent.network import Network
+runtime, library, cores, pin = json.loads(sys.argv[1])
+Network(runtime, library, ()).use(cores, pin)
+print(json.dumps([sorted(os.sched_getaffinity(int(thread))) for thread in os.listdir("/proc/self/task")]))
+"""
+
+
+def places(job, cores, pin):
+    """Where each of a process's threads may run, once its network has been given ``cores``."""
+    given = json.dumps([str(_runtime()), str(job.library), cores, pin])
+    # The runtime's own variables say otherwise, and are not asked.
+    environment = {**os.environ, "TVM_NUM_THREADS": "7", "TVM_BIND_THREADS": "0"}
+    command = [sys.executable, "-c", f"import sys; sys.modules['torch'] = None\n{PLACES}", given]
+    return json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_threads_are_pinned_to_the_cores_that_were_picked(jobs, count):
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < count:
+        pytest.skip("too few cores")
+    picked = allowed[::-1][:count]  # by itself, the runtime begins with the lowest
+    tied = [place for place in places(jobs["plain"], picked, True) if place != allowed or len(allowed) == 1]
+    assert sorted(tied) == sorted([core] for core in picked)
+
+
+def test_threads_that_are_not_pinned_may_run_anywhere(jobs):
+    allowed = sorted(os.sched_getaffinity(0))
+    alone, all_of_them = (places(jobs["plain"], allowed[:count], False) for count in (1, len(allowed)))
+    assert all(place == allowed for place in alone + all_of_them)
+    assert len(all_of_them) - len(alone) == len(allowed) - 1

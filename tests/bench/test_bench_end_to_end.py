@@ -43,11 +43,13 @@ def test_a_network_that_hangs_twice_is_blamed(jobs, broken):
             bench.measure(broken["hang"], "screening")
 
 
-def test_more_threads_and_pinning_reach_the_runtime(jobs):
+def test_all_cores_may_be_used(jobs):
     cores = len(os.sched_getaffinity(0))
     with Bench(local(), QUICK, cores) as bench:
         assert bench.target.threads == cores
-        bench.measure(jobs["plain"], "screening")
+        measurement = bench.measure(jobs["plain"], "screening")
+    used = measurement.conditions["before"]["cores"].split(",")
+    assert sorted(map(int, used)) == sorted(os.sched_getaffinity(0))
 
 
 def test_energy_is_read_from_the_device(jobs, tmp_path):
