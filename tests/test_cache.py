@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +67,23 @@ def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_the_cap_drops_what_was_used_longest_ago(tmp_path: Path) -> None:
+def test_the_cap_drops_what_was_used_longest_ago_and_spares_what_was_used_today(tmp_path: Path) -> None:
     cache = Cache(tmp_path, size_cap_b=3_000)
-    keys = [key_of(x=number) for number in range(5)]
+    keys = [key_of(x=number) for number in range(6)]
     for age, key in enumerate(keys):
         entry = cache.entry("things", key, maker([], "x" * 1_000))
-        if age < 4:
-            import os
-
+        if age < 3:
             os.utime(entry.path("entry.json"), (age, age))
     left = [key for key in keys if (tmp_path / "things" / key[:2] / key).exists()]
-    assert left[-1] == keys[-1]
-    assert keys[0] not in left
-    assert len(left) == 2
+    assert left == keys[3:]  # over the cap, and in use
+
+
+def test_an_interrupted_drop_is_no_obstacle(tmp_path: Path) -> None:
+    calls: list[str] = []
+    cache = Cache(tmp_path)
+    cache.entry("things", KEY, maker(calls)).path("entry.json").unlink()
+    assert cache.entry("things", KEY, maker(calls)).path("file").read_text() == "hello"
+    assert calls == ["hello", "hello"]
 
 
 def test_a_full_disk_is_a_store_error_that_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

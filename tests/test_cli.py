@@ -23,7 +23,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 from joulefront.tasks import Task
 
-DATA = TensorDataset(torch.rand(64, 1, 8, 8), torch.randint(10, (64,)))
+torch.manual_seed(0)
+DATA = TensorDataset(torch.rand(64, 1, 8, 8), torch.arange(64) % 10)
 
 
 class Branches(nn.Module):
@@ -46,6 +47,17 @@ def net():
 
 def branches():
     return Task(Branches(), torch.rand(1, 1, 8, 8), DATA, DATA, DATA)
+
+def searchable():
+    return Task(net(), torch.rand(1, 1, 8, 8), DATA, DATA, DATA)
+
+
+def several_outputs():
+    class Dictionary(nn.Module):
+        def forward(self, x):
+            return {"y": x * 2}
+    return Task(Dictionary(), torch.rand(1, 4))
+
 
 def without_data():
     return Task(net(), torch.rand(1, 1, 8, 8))
@@ -195,7 +207,8 @@ def test_a_damaged_cache_entry_is_said_and_made_again(
     (weights,) = (fresh_cache / "candidates").rglob("weights.safetensors")
     (library,) = (fresh_cache / "artifacts").rglob("model.so")
     for damaged in (weights, library):
-        damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+        data = damaged.read_bytes()
+        damaged.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     capfd.readouterr()
     assert joulefront(monkeypatch, "validate", "study.toml") == 0
     said = capfd.readouterr().err
@@ -262,6 +275,34 @@ def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 HEAVY = ("torch", "tvm", "pymoo", "scipy", "paramiko", "sqlalchemy", "plotly", "pydantic", "rich", "numpy")
+
+
+def test_what_a_users_code_prints_does_not_spoil_the_result(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Path("models.py").open("a") as file:
+        file.write("\nprint('loading my data')\nimport os; os.write(1, b'and from C\\n')\n")
+    Path("study.toml").write_text(SHORT.replace('"digits"', '"models.py:searchable"'))
+    assert joulefront(monkeypatch, "validate", "study.toml", "--json") == 0
+    shown = capfd.readouterr()
+    assert json.loads(shown.out)["study"] == "x"
+    assert "loading my data" in shown.err
+    assert "and from C" in shown.err
+
+
+@pytest.mark.parametrize("verb", ["init", "measure"])
+def test_an_empty_task_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    assert joulefront(monkeypatch, verb, "") == 2
+    assert "expected file.py:object" in capsys.readouterr().err
+
+
+def test_outputs_that_cannot_be_compared_are_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert joulefront(monkeypatch, "measure", "models.py:several_outputs") == 2
+    assert "the model returns a dict" in capsys.readouterr().err
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -26,6 +26,8 @@ def test_a_study_is_read_with_its_defaults_and_its_plugins_arguments() -> None:
         (GOOD + "[measure]\nintervall = 0.1\n", "[measure] intervall: unknown key; did you mean 'interval'?"),
         (GOOD + '[measure]\ninterval = "2 %"\n', "measure.interval: expected a valid number, not '2 %'"),
         (GOOD + "[measure]\ninterval = 2.0\n", "measure.interval: expected less than 1, not 2.0"),
+        (GOOD + "[measure]\ntimeout_s = inf\n", "measure.timeout_s: expected a finite number"),
+        ('name = "x"\ntask = "digits"\n', "task: expected a table with a kind, not 'digits'"),
         (GOOD + "[space]\nmultiple = 0\n", "space.multiple: expected greater than or equal to 1 or 'auto', not 0"),
         (GOOD + '[space]\nexclude = "stem"\n', "space.exclude: expected a valid array, not 'stem'"),
         (GOOD + "[limits]\nlatancy_s = 0.1\n", "[limits] latancy_s: unknown key; did you mean 'latency_s'?"),

@@ -1,5 +1,6 @@
 """What was recorded comes back as it was; another study, a full disk and a damaged file are refused with a reason."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -43,12 +44,10 @@ def test_trials_come_back_as_they_were(tmp_path: Path) -> None:
     with Store.create_or_resume(tmp_path / "x", TEXT, "study.toml") as store:
         for trial in trials:
             store.record(trial)
-        assert store.trials() == trials
+        assert store.trials(samples=True) == trials
     with Store.open(tmp_path / "x") as store:
-        assert store.trials("screen") == trials
+        assert store.trials("screen", samples=True) == trials
         assert store.trials("full") == []
-        assert store.recall((1, 2), "screen") == trials[2]
-        assert store.recall((1, 2), "full") is None
 
 
 def test_the_test_score_is_added_to_a_trial(tmp_path: Path) -> None:
@@ -56,9 +55,22 @@ def test_the_test_score_is_added_to_a_trial(tmp_path: Path) -> None:
     with Store.create_or_resume(tmp_path / "x", TEXT, "study.toml") as store:
         trial = store.record(whole_trial())
         store.add_test(trial, score)
-        (found,) = store.trials()
+        (found,) = store.trials(samples=True)
         assert found.test == score
         assert found.measurement == trial.measurement
+
+
+def test_a_study_can_be_read_where_nothing_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a study?"
+    with Store.create_or_resume(folder, TEXT, "study.toml") as store:
+        store.record(whole_trial())
+    before = sorted(path.name for path in folder.iterdir())
+    monkeypatch.setattr("joulefront.store.os.access", lambda path, mode: mode != os.W_OK)
+    with Store.open(folder) as store:
+        assert [trial.number for trial in store.trials()] == [0]
+        with pytest.raises(StoreError, match="readonly"):
+            store.decide("x", 1)
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_a_trial_is_recorded_once(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def study(folder: Path, text: str) -> Path:
 def play(folder: Path, text: str, bench: Bench | None = None, listener: Silent | None = None) -> list[Trial]:
     results = run(study(folder, text), folder / "results", listener or Silent(), bench_of(bench or Bench()))
     with Store.open(results) as store:
-        return store.trials()
+        return store.trials(samples=True)
 
 
 def test_a_study_from_its_file_to_its_front(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_study_from_its_file_to_its_front(tmp_path: Path) -> None:
     with Store.open(folder) as store:
         document = documents.front(store)
         assert store.fact("versions")["torch"]
-        assert store.decided("device") == {"model": "simulated"}
+        assert store.fact("device") == {"model": "simulated"}
     assert document["state"] == "settled"
     assert [point["trial"] for point in document["front"]] == [trial.number for trial in front]
     assert document["reference"]["genome"] == list(screened[0].genome)
@@ -124,7 +124,7 @@ def test_a_killed_study_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> No
         begun = killed(broken, at)
         assert len(begun) == at
         with Store.open(broken / "results" / "small") as store:
-            trials = store.trials()
+            trials = store.trials(samples=True)
         assert trials[: len(recorded)] == recorded  # what was stored before is unchanged
         assert len(trials) == len(recorded) + at - 1  # what was begun last was lost, and nothing else
         recorded = trials

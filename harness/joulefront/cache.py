@@ -13,8 +13,9 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from joulefront.errors import StoreError
 
 _log = logging.getLogger(__name__)
 _MANIFEST = "entry.json"
+# What was used within a day may belong to a study under way, and is spared whatever the cap.
+_SPARED_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Entry:
 
 
 class Cache:
-    """A folder of entries, kept under ``size_cap_b`` bytes by dropping what was used longest ago."""
+    """A folder of entries, kept under ``size_cap_b`` bytes by dropping what was used longest ago, and not for a day."""
 
     def __init__(self, folder: Path | None = None, size_cap_b: int = 4 * 2**30) -> None:
         self.folder = folder or default_folder()
@@ -68,8 +71,8 @@ class Cache:
                 self._install(work, folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        self._shrink(spare=folder)
-        return Entry(folder, meta, hashes)
+        self._shrink()
+        return self._read(folder) or Entry(folder, meta, hashes)  # as read: another process may have been quicker
 
     def _read(self, folder: Path) -> Entry | None:
         """The entry in ``folder`` if there is one and every byte of it is as it was written."""
@@ -86,18 +89,21 @@ class Cache:
             _log.warning("cache entry %s is damaged (%s): thrown away and made again", folder, ", ".join(damaged))
             shutil.rmtree(folder, ignore_errors=True)
             return None
-        os.utime(manifest)  # its age is how long it has not been used
+        with suppress(OSError):  # dropped meanwhile, or a cache that may only be read
+            os.utime(manifest)  # its age is how long it has not been used
         return entry
 
     def _install(self, work: Path, folder: Path) -> None:
-        """Move the finished ``work`` to its place at once; where another process was quicker, keep what that one made."""
+        """Move the finished ``work`` to its place at once; where another process was quicker, keep what it made."""
         try:
             work.rename(folder)
         except OSError:
-            if not (folder / _MANIFEST).exists():
-                raise
+            if (folder / _MANIFEST).exists():
+                return
+            shutil.rmtree(folder, ignore_errors=True)  # what an interrupted drop has left
+            work.rename(folder)
 
-    def _shrink(self, spare: Path) -> None:
+    def _shrink(self) -> None:
         entries = []
         total_b = 0
         for manifest in self.folder.glob(f"*/*/*/{_MANIFEST}"):
@@ -107,12 +113,16 @@ class Cache:
             except OSError:  # another process dropped it meanwhile
                 continue
             total_b += size_b
-        for _, size_b, folder in sorted(entries):
-            if total_b <= self.size_cap_b:
+        spared_since_s = time.time() - _SPARED_S
+        for work in self.folder.glob("*/*/.making-*"):  # of processes that were killed
+            with suppress(OSError):
+                if work.stat().st_mtime < spared_since_s:
+                    shutil.rmtree(work, ignore_errors=True)
+        for used_s, size_b, folder in sorted(entries):
+            if total_b <= self.size_cap_b or used_s > spared_since_s:
                 return
-            if folder != spare:
-                shutil.rmtree(folder, ignore_errors=True)
-                total_b -= size_b
+            shutil.rmtree(folder, ignore_errors=True)
+            total_b -= size_b
 
 
 def default_folder() -> Path:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +48,32 @@ def main() -> None:
         click.echo(f"joulefront: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("joulefront: interrupted; the same command goes on from here", err=True)
+        click.echo("joulefront: interrupted; the same search command goes on from here", err=True)
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         sys.stderr.close()
         sys.exit(0)
+
+
+@contextmanager
+def _results_only() -> Iterator[None]:
+    """Meanwhile, whatever anybody prints goes to stderr: stdout is for results."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _named(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A task's name, which must not be empty."""
+    if not value.strip():
+        raise click.BadParameter("expected file.py:object, module:object or a ready-made name", context, parameter)
+    return value
 
 
 @click.group()
@@ -59,14 +83,15 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", callback=_named)
 @click.option("--device", default="local", show_default=True, help="The device to search on.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("study.toml"), show_default=True)
 def init(task: str, device: str, out: Path) -> None:
     """Write a commented study file for TASK (file.py:object, module:object or a ready-made name)."""
     from joulefront.study_file import write
 
-    write(out, task=task, device=device)
+    with _results_only():
+        write(out, task=task, device=device)
     click.echo(f"{out} is written; next: joulefront validate {out}")
 
 
@@ -80,7 +105,7 @@ def validate(study: Path, as_json: bool) -> None:
     from joulefront.report.progress import progress
     from joulefront.study import open_bench
 
-    with progress() as listener:
+    with _results_only(), progress() as listener:
         document = estimate(study, listener, open_bench)
     _show(document, as_json, tables.estimate)
 
@@ -119,7 +144,7 @@ def front(folder: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", callback=_named)
 @click.option("--device", default="local", show_default=True, help="The device to measure on.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one inference.")
 @_as_json
@@ -129,7 +154,7 @@ def measure(task: str, device: str, threads: int, as_json: bool) -> None:
     from joulefront.report import documents, tables
     from joulefront.report.progress import progress
 
-    with progress() as listener:
+    with _results_only(), progress() as listener:
         measured = measure_task(task, device, threads, listener)
     _show(documents.measurement(device, measured), as_json, tables.measurement)
 
@@ -151,7 +176,7 @@ def _search(study: Path, results: Path, as_json: bool) -> None:
     from joulefront.store import Store
     from joulefront.study import open_bench, run
 
-    with progress() as listener:
+    with _results_only(), progress() as listener:
         folder = run(study, results, listener, open_bench)
     with Store.open(folder) as store:
         document = documents.front(store)

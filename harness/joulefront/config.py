@@ -25,13 +25,13 @@ Objective = Literal["error", "latency_s", "energy_j", "size_b", "params", "macs"
 class Table(BaseModel):
     """A TOML table with known keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Plugin(BaseModel):
     """A TOML table that names an implementation: ``kind``, and the arguments of its constructor."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
 
     kind: str = Field(min_length=1, description='A ready-made name, "package.module:object" or "file.py:object".')
 
@@ -223,11 +223,14 @@ def _problems(kind: type[BaseModel], error: ValidationError) -> list[str]:
 
 def _expectation(message: str) -> str:
     """Pydantic's message in this project's words."""
-    wanted = (
-        message.removeprefix("Value error, ")
-        .replace("Input should be", "expected")
-        .replace("valid tuple", "valid array")
-    )
+    wanted = message.removeprefix("Value error, ")
+    for theirs, ours in (
+        ("Input should be a valid dictionary or instance of Plugin", "expected a table with a kind"),
+        ("Input should be a valid dictionary or instance of", "expected a table, for"),
+        ("Input should be", "expected"),
+        ("valid tuple", "valid array"),
+    ):
+        wanted = wanted.replace(theirs, ours)
     return wanted[:1].lower() + wanted[1:]
 
 

@@ -9,29 +9,34 @@ from typing import Any
 from joulefront.config import StudyConfig, read
 from joulefront.errors import CandidateError
 from joulefront.prepare import Recipe
+from joulefront.records import Fidelity
 from joulefront.study import BenchOf, Listener, search_for, usable_objectives, worker_count
 from joulefront.workers import Workers
 
 # How many networks a front is taken to have: nobody knows before the search.
 _ASSUMED_FRONT = 10
+# The energy window of a full measurement comes on top of its time for latency.
+_ENERGY_WINDOW_S = 10.0
 
 
 def estimate(file: Path, listener: Listener, bench_of: BenchOf) -> dict[str, Any]:
     """The document of ``joulefront validate``: what the study in ``file`` is, and its estimated duration in s.
 
-    Raises whatever running the study would raise before its first trial.
+    Raises what a search would raise before its first trial, but for a folder of results that it could not use.
     """
     config = read(file, StudyConfig)
     listener.stage(f"opening {config.device}")
     with bench_of(config, file.parent) as bench:
         recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target)
+        # Without fine-tuning in the search, what it costs on the final front has to be tried by itself.
+        fidelity: Fidelity = "screen" if config.recover.screen_epochs else "full"
         with Workers(recipe, 1) as workers:
             listener.stage("loading the task (a ready-made model is trained once)")
-            space = workers.space()
+            space = workers.load().space
             objectives = usable_objectives(config, bench, listener)
             search_for(config, space, objectives, file)
             listener.stage("making and measuring one network of half the width")
-            made = next(iter(workers.prepare_all([space.uniform(0.5)], "screen")))
+            made = next(iter(workers.prepare_all([space.uniform(0.5)], fidelity)))
         if isinstance(made, CandidateError):
             raise made
         begin_s = time.monotonic()
@@ -40,7 +45,9 @@ def estimate(file: Path, listener: Listener, bench_of: BenchOf) -> dict[str, Any
     count = min(config.search.evaluations, space.size)
     making_s = made.making_s / worker_count(config)
     epochs = config.recover.full_epochs / config.recover.screen_epochs if config.recover.screen_epochs else 1.0
-    settling_s = min(_ASSUMED_FRONT, count) * (making_s * max(epochs, 1.0) + config.measure.full_time_s)
+    energy_s = _ENERGY_WINDOW_S if "energy_j" in objectives else 0.0
+    finalists = min(_ASSUMED_FRONT, count) + 1  # and the unpruned network
+    settling_s = finalists * (making_s * max(epochs, 1.0) + config.measure.full_time_s + energy_s)
     search_s = count * (making_s + measuring_s)
     return {
         "study": config.name,

@@ -56,7 +56,7 @@ def reference_point(unpruned: Trial, objectives: Sequence[str]) -> dict[str, flo
     anybody, and would outweigh the rest.
     """
     return {
-        name: min(value + _ERROR_MARGIN, 1.0) if name == "error" else value * _COST_FACTOR
+        name: _worse_error(value) if name == "error" else value * _COST_FACTOR
         for name, value in ((name, unpruned.objectives[name]) for name in objectives)
     }
 
@@ -77,6 +77,11 @@ def hypervolume(trials: Sequence[Trial], point: Mapping[str, float]) -> Hypervol
 def unpruned_of(trials: Sequence[Trial], space: Space) -> Trial | None:
     """The unpruned network's trial, if it ran."""
     return next((trial for trial in trials if trial.genome == space.full and trial.failure is None), None)
+
+
+def _worse_error(error: float) -> float:
+    """The margin above an error; nothing is worse than 1 where the metric is a share."""
+    return min(error + _ERROR_MARGIN, 1.0) if error <= 1 else error + _ERROR_MARGIN
 
 
 def _lower(trial: Trial, name: str) -> float:

@@ -32,7 +32,7 @@ def measure(task: str, device: str, threads: int, listener: Listener) -> Measure
             compiler,
             bench.target,
             Cache(),
-            key=model_key(loaded.model),
+            key=model_key(loaded.model, loaded.example),
             label=task,
         )
         listener.stage(f"measuring on {device}")

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from joulefront import compile as compiling
 from joulefront import plugins, prune, tasks, training
-from joulefront.cache import Cache, disk, key_of, require_room
+from joulefront.cache import Cache, disk, file_sha256, key_of, require_room
 from joulefront.config import Plugin, StudyConfig
+from joulefront.errors import CompileError, StoreError, TrainError
 from joulefront.protocols import Compiler, Criterion, Task
 from joulefront.prune.cost import count
 from joulefront.prune.groups import find_groups
-from joulefront.prune.space import find_space
+from joulefront.prune.space import export, find_space
 from joulefront.prune.surgery import cut
 from joulefront.prune.weights import load, save
 from joulefront.records import Array, Artifact, Candidate, Fidelity, Genome, Job, Prepared, Score, Target
@@ -68,15 +69,26 @@ class Maker:
             least_widths=_LEAST_WIDTHS if study.space.multiple == "auto" else 1,
         )
         self._groups = find_groups(self._task.model, self._task.example)
+        self.identity = self._identify(study, folder)
         self._made_from = {
-            "model": model_key(self._task.model),
-            "task": plugins.fingerprint(study.task, tasks.READY, folder=folder, where="[task]"),
-            "criterion": plugins.fingerprint(study.criterion, prune.READY, folder=folder, where="[criterion]"),
-            "recover": study.recover.model_dump(mode="json"),
+            **self.identity,
             "precision": self._precision,
             "seed": _SEED,
-            "versions": {name: version(name) for name in ("joulefront", "torch", "torch-pruning")},
+            "versions": {name: version(name) for name in ("torch", "torch-pruning")},
         }
+
+    def _identify(self, study: StudyConfig, folder: Path) -> dict[str, str]:
+        """What candidates are made from, by its parts: each a hash. The same in every process, or the task is at fault."""
+        task = self._task
+        splits = [task.train, task.validation, task.test]
+        parts = {
+            "model": model_key(task.model, task.example),
+            "data": key_of(splits=[training.data_sha256(split) for split in splits if split is not None]),
+            "task": plugins.fingerprint(study.task, tasks.READY, folder=folder, where="[task]"),
+            "criterion": plugins.fingerprint(study.criterion, prune.READY, folder=folder, where="[criterion]"),
+            "making": _sources_sha256(),
+        }
+        return {name: sha256[:16] for name, sha256 in parts.items()}
 
     def prepare(self, genome: Genome, fidelity: Fidelity) -> Prepared:
         """The candidate of ``genome``, recovered as ``fidelity`` asks, and compiled.
@@ -84,7 +96,13 @@ class Maker:
         Raises CandidateError when it cannot be made, and StoreError when the disk refuses.
         """
         widths = self.space.widths(genome)
-        key = key_of(**self._made_from, widths=widths, fidelity=fidelity)
+        config = self._recover_config
+        recovery = {
+            **config.model_dump(mode="json", exclude={"screen_epochs", "full_epochs", "screen_examples", "precision"}),
+            "epochs": config.screen_epochs if fidelity == "screen" else config.full_epochs,
+            "examples": config.screen_examples if fidelity == "screen" else None,
+        }
+        key = key_of(**self._made_from, recovery=recovery, widths=widths, fidelity=fidelity)
         made = self._cache.entry("candidates", key, lambda folder: self._recover(genome, fidelity, folder))
         candidate = Candidate(
             key=key,
@@ -107,9 +125,19 @@ class Maker:
         )
         return Prepared(candidate, compiled.artifact, compiled.job, weights, made.meta["making_s"] + compiled.making_s)
 
-    def test(self, genome: Genome) -> Score:
-        """The fully recovered candidate's score on the test split: for the final front, once."""
+    @property
+    def compiler_key(self) -> str:
+        """Everything about the compiler that a library's bytes depend on."""
+        return self._compiler.key
+
+    def test(self, genome: Genome, sha256: str) -> Score:
+        """The fully recovered candidate's score on the test split: for the final front, once.
+
+        Raises StoreError when the candidate is not the one with the weights ``sha256``.
+        """
         made = self.prepare(genome, "full")
+        if made.candidate.sha256 != sha256:
+            raise StoreError(f"the network {made.job.label}, made again, is another one than was measured")
         widths = self.space.widths(genome)
         model = load(self._task.model, self._task.example, widths, made.weights, groups=self._groups)
         return training.evaluate(model, self._task, "test")
@@ -183,11 +211,9 @@ def compiled_model(
     def make(folder: Path) -> dict[str, Any]:
         begin_s = time.perf_counter()
         model = model_of()
-        inputs = tuple(_telling(part) for part in example)
-        with torch.no_grad():
-            outputs = model(*inputs)
+        inputs, outputs = _checkable(model, example)
         tensors = {f"input{i}": part for i, part in enumerate(inputs)}
-        tensors |= {f"output{i}": part for i, part in enumerate(_flat(outputs))}
+        tensors |= {f"output{i}": part for i, part in enumerate(outputs)}
         data = safetensors.numpy.save({name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
         with disk(str(folder)):
             (folder / _CHECK).write_bytes(data)
@@ -211,24 +237,59 @@ def compiled_model(
     )
 
 
-def model_key(model: nn.Module) -> str:
-    """A hash of a model's layers and of every weight."""
-    digest = hashlib.sha256(repr(model).encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+def model_key(model: nn.Module, example: tuple[Tensor, ...]) -> str:
+    """A hash of what a model computes at the shapes of ``example``: its exported graph and every tensor in it.
+
+    Raises PruneError when torch.export does not take the model.
+    """
+    program = export(model, example)
+    digest = hashlib.sha256(str(program.graph).encode())
+    tensors = {**program.state_dict, **program.constants}
+    for name, tensor in sorted(tensors.items()):
+        if isinstance(tensor, Tensor):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
-def _telling(example: Tensor) -> Tensor:
-    """The example, or noise where it is constant floats, which would let a wrong kernel pass."""
-    if not example.is_floating_point() or bool((example != example.flatten()[0]).any()):
-        return example
-    return torch.rand(example.shape, generator=torch.Generator().manual_seed(_SEED), dtype=example.dtype)
+def _sources_sha256() -> str:
+    """A hash of this project's own code that makes a candidate."""
+    package = Path(__file__).parent
+    sources = [Path(__file__), package / "training.py", *package.glob("prune/*.py"), *package.glob("tasks/*.py")]
+    return key_of(sources={str(source.relative_to(package)): file_sha256(source) for source in sources})
+
+
+def _checkable(model: nn.Module, example: tuple[Tensor, ...]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """An input to compare outputs on, and what torch makes of it: noise, or the example where noise has no finite outcome."""
+    with torch.no_grad():
+        for inputs in (_noise(example), example):
+            outputs = _flat(model(*inputs))
+            if all(bool(part.isfinite().all()) for part in outputs):
+                return inputs, outputs
+    raise TrainError("the model's output for task.example is not finite")
+
+
+def _noise(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The input that outputs are compared on: noise of the example's spread, so that no zero hides a wrong kernel.
+
+    Integers and truth values stay the example's, since not every one of them is legal.
+    """
+    generator = torch.Generator().manual_seed(_SEED)
+    return tuple(
+        part.mean() + (part.std(correction=0) or 1.0) * torch.randn(part.shape, generator=generator, dtype=part.dtype)
+        if part.is_floating_point()
+        else part
+        for part in example
+    )
 
 
 def _flat(outputs: Any) -> Sequence[Tensor]:
-    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    parts = outputs if isinstance(outputs, tuple | list) else [outputs]
+    if wrong := [part for part in parts if not isinstance(part, Tensor)]:
+        raise CompileError(
+            f"the model returns a {type(wrong[0]).__name__} where a tensor, or a tuple of tensors, can be checked and compiled"
+        )
+    return list(parts)
 
 
 def _arrays(arrays: dict[str, Any], prefix: str) -> tuple[Array, ...]:

@@ -171,7 +171,8 @@ class Measurement:
 
     ``latency_s`` estimates the median latency of one inference, in s, with the interval that the spread between the
     repeats gives. ``repeats_s`` holds every sample, in s: one tuple a repeat, each repeat a process of its own.
-    ``energy_j`` is gross joules per inference. ``conditions`` holds what was read ``before`` and ``after``.
+    ``energy_j`` is gross joules per inference. ``conditions`` holds what was read ``before`` and ``after``, and
+    about the ``energy`` window where there was one.
     """
 
     grade: Grade
@@ -197,8 +198,9 @@ class Failure:
 class Trial:
     """One genome's journey: its objectives, or why it failed.
 
-    ``objectives`` are in SI units and minimised; ``intervals`` gives the 95 % interval of each. ``violation`` is by how
-    much, relative to the limits, it breaks them: 0 when it keeps all of them. ``test`` is only there on the final front.
+    ``objectives`` are in SI units and minimised; ``intervals`` gives the 95 % interval of each. ``limited`` holds what the
+    study limits, in SI units, and ``violation`` is by how much, relative to the limits, it breaks them: 0 when it keeps
+    all of them. ``test`` is only there on the final front.
     """
 
     number: int
@@ -209,6 +211,7 @@ class Trial:
     measurement: Measurement | None = None
     objectives: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    limited: Mapping[str, float] = field(default_factory=dict)
     violation: float = 0.0
     failure: Failure | None = None
     test: Score | None = None

@@ -7,12 +7,14 @@ search that starts again replays itself against it.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import numpy as np
 import sqlalchemy as sql
@@ -24,7 +26,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from joulefront.cache import disk, write_durably
 from joulefront.config import StudyConfig, parse, read
 from joulefront.errors import ConfigError, StoreError
-from joulefront.records import Fidelity, Genome, Score, Trial
+from joulefront.records import Fidelity, Score, Trial
 
 _STUDY = "study.toml"
 _DATABASE = "study.sqlite"
@@ -78,8 +80,14 @@ class Store:
         self._lock = FileLock(folder / _LOCK) if writable else None
         if self._lock:
             self._take_lock(self._lock)
-        self._engine = sql.create_engine(f"sqlite:///{folder / _DATABASE}", poolclass=sql.pool.NullPool)
-        event.listen(self._engine, "connect", _write_through)
+        database, query = str(folder.absolute() / _DATABASE), {}
+        if not os.access(folder, os.W_OK):
+            # SQLite shares memory in a file beside the database, unless it is told that nothing ever changes there.
+            database, query = f"file:{quote(database)}", {"mode": "ro", "immutable": "1", "uri": "true"}
+        address = sql.URL.create("sqlite", database=database, query=query)
+        self._engine = sql.create_engine(address, poolclass=sql.pool.NullPool)
+        if writable:
+            event.listen(self._engine, "connect", _write_through)
         self._trial = TypeAdapter(Trial)
         try:
             self._check_schema(create=writable)
@@ -98,9 +106,16 @@ class Store:
         check_folder(folder, study, source)
         with disk(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
+        store = cls(folder, study, writable=True)
+        try:
+            check_folder(folder, study, source)  # once more, now that nobody else writes there
             if not (folder / _STUDY).exists():
-                write_durably(folder / _STUDY, text.encode())
-        return cls(folder, study, writable=True)
+                with disk(str(folder)):
+                    write_durably(folder / _STUDY, text.encode())
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -109,14 +124,17 @@ class Store:
             raise ConfigError(f"{folder}: no study there; expected a folder that 'joulefront search' has written")
         return cls(folder, read(folder / _STUDY, StudyConfig), writable=False)
 
-    def recall(self, genome: Genome, fidelity: Fidelity) -> Trial | None:
-        """The trial of ``genome`` at ``fidelity``, if it was recorded."""
-        found = self._load(_trials.c.genome == json.dumps(genome), _trials.c.fidelity == fidelity)
-        return found[0] if found else None
-
-    def trials(self, fidelity: Fidelity | None = None) -> list[Trial]:
-        """All trials in the order in which they were recorded, or those of one fidelity."""
-        return self._load(*([_trials.c.fidelity == fidelity] if fidelity else []))
+    def trials(self, fidelity: Fidelity | None = None, *, samples: bool = False) -> list[Trial]:
+        """All trials in the order in which they were recorded, or those of one fidelity; with their samples on request."""
+        chosen = [_trials.c.fidelity == fidelity] if fidelity else []
+        with self._transaction() as connection:
+            rows = connection.execute(sql.select(_trials).where(*chosen).order_by(_trials.c.number)).all()
+            blobs = connection.execute(sql.select(_samples).order_by(_samples.c.repeat)).all() if samples else []
+        repeats_s: dict[int, list[tuple[float, ...]]] = {}
+        for blob in blobs:
+            repeats_s.setdefault(blob.trial, []).append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
+        trials = [self._trial.validate_python(row.record) for row in rows]
+        return [self._with_samples(trial, repeats_s.get(trial.number, [])) for trial in trials]
 
     def record(self, trial: Trial) -> Trial:
         """Write a trial through to the disk, with its samples, and return it. Raises StoreError."""
@@ -200,21 +218,6 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _load(self, *conditions: sql.ColumnElement[bool]) -> list[Trial]:
-        with self._transaction() as connection:
-            rows = connection.execute(sql.select(_trials).where(*conditions).order_by(_trials.c.number)).all()
-            blobs = connection.execute(
-                sql.select(_samples)
-                .where(_samples.c.trial.in_([row.number for row in rows]))
-                .order_by(_samples.c.repeat)
-            ).all()
-        samples: dict[int, list[tuple[float, ...]]] = {}
-        for blob in blobs:
-            samples.setdefault(blob.trial, []).append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
-        return [
-            self._with_samples(self._trial.validate_python(row.record), samples.get(row.number, [])) for row in rows
-        ]
-
     def _without_samples(self, trial: Trial) -> Any:
         """The trial as JSON; its samples have a table of their own."""
         bare = replace(trial, measurement=replace(trial.measurement, repeats_s=())) if trial.measurement else trial
@@ -254,7 +257,7 @@ class Store:
                 yield connection
         except DatabaseError as error:
             raise StoreError(
-                f"{self.folder / _DATABASE}: {error.orig}; nothing that was recorded before is lost. "
+                f"{self.folder / _DATABASE}: {error.orig}; nothing more was written. "
                 "Make room or mend the disk, then run the same command again"
             ) from error
 
@@ -267,12 +270,14 @@ def check_folder(folder: Path, study: StudyConfig, source: str) -> None:
         raise ConfigError(f"{folder} is a file: give {source} another name, or remove it")
     if (folder / _STUDY).exists():
         frozen = read(folder / _STUDY, StudyConfig)
-        if changes := _changes(frozen.model_dump(mode="json"), study.model_dump(mode="json")):
+        # How many workers there are changes no result, and fewer of them are the remedy for want of memory.
+        before, now = (one.model_dump(mode="json", exclude={"prepare"}) for one in (frozen, study))
+        if changes := _changes(before, now):
             raise ConfigError(
                 f"{folder} holds another study: {'; '.join(changes)}. Give {source} another name, "
                 f"or put back what was changed to resume, or remove {folder} to start afresh"
             )
-    elif any(path.name != _LOCK for path in folder.iterdir()):
+    elif any(not path.name.startswith((".", _DATABASE)) for path in folder.iterdir()):
         raise ConfigError(f"{folder} holds something that is no study: give {source} another name, or remove it")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from joulefront.protocols import Search
 from joulefront.records import Failure, Fidelity, Genome, Grade, Job, Measurement, Prepared, Space, Target, Trial
 from joulefront.search import READY as SEARCHES
 from joulefront.store import Store, check_folder
-from joulefront.workers import Workers
+from joulefront.workers import Loaded, Workers
 
 _GRADE: Mapping[Fidelity, Grade] = {"screen": "screening", "full": "full"}
 
@@ -110,11 +110,13 @@ def open_study(file: Path, results: Path, listener: Listener, bench_of: BenchOf)
         listener.stage("loading the task (a ready-made model is trained once)")
         recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target)
         workers = stack.enter_context(Workers(recipe, worker_count(config)))
-        space = workers.space()
+        loaded = workers.load()
         objectives = usable_objectives(config, bench, listener)
-        search = search_for(config, space, objectives, file)
+        search = search_for(config, loaded.space, objectives, file)
         store = stack.enter_context(Store.create_or_resume(folder, text, str(file)))
-        yield Study(store, bench, workers, listener, search, space, objectives)
+        for name, fact in frozen_facts(bench, loaded, objectives).items():
+            store.freeze(name, fact)
+        yield Study(store, bench, workers, listener, search, loaded.space, objectives)
 
 
 class Study:
@@ -130,7 +132,6 @@ class Study:
         space: Space,
         objectives: tuple[str, ...],
     ) -> None:
-        """Raises ConfigError when the store was begun with another device, other versions or another model."""
         self.config = store.study
         self.store = store
         self.bench = bench
@@ -139,9 +140,9 @@ class Study:
         self.search = search
         self.space = space
         self.objectives = objectives
-        self._freeze()
         self._known = {trial.number: trial for trial in store.trials()}
         self._next = 0
+        self._reference_macs = 0
 
     def explore(self) -> None:
         """Search: ask, prepare, measure, record and tell, until the search is over."""
@@ -154,21 +155,27 @@ class Study:
 
         Returns the final front. Raises ConfigError when nothing keeps the limits.
         """
-        front = self._front(self.store.trials("screen"))
+        screened = self.store.trials("screen")
+        front = front_of(screened, self.objectives)
+        if not front:
+            raise self._no_front(screened)
         genomes = list(dict.fromkeys([self.space.full, *(trial.genome for trial in front)]))
         # Shuffled, so that a drift of the device falls on no part of the front.
         order = np.random.default_rng(self.config.search.seed).permutation(len(genomes))
         finalists = self.store.decide("finalists", [genomes[index] for index in order])
         self.listener.stage("settling the front", len(finalists))
         trials = self._trials([tuple(genome) for genome in finalists], "full")
-        final = self._front(trials)
+        final = front_of(trials, self.objectives)
+        if not final:  # what screening saw within the limits is not, when measured in full: nor will it be tomorrow
+            self.store.decide("settled", [])
+            raise self._no_front(trials)
         unpruned = unpruned_of(trials, self.space)
         tested = list({trial.number: trial for trial in [*final, *([unpruned] if unpruned else [])]}.values())
         self.listener.stage("testing the front")
-        untested = [trial for trial in tested if trial.test is None]
-        scores = self.workers.test([trial.genome for trial in untested])
-        done = {trial.number: self.store.add_test(trial, score) for trial, score in zip(untested, scores, strict=True)}
         self._keep(tested)
+        untested = [trial for trial in tested if trial.test is None]
+        scores = self.workers.test([(trial.genome, trial.candidate.sha256) for trial in untested if trial.candidate])
+        done = {trial.number: self.store.add_test(trial, score) for trial, score in zip(untested, scores, strict=True)}
         self.store.decide("settled", [trial.number for trial in final])
         return [done.get(trial.number, trial) for trial in final]
 
@@ -179,6 +186,8 @@ class Study:
         recalled = {number: self._recall(number, genome, fidelity) for number, genome in numbered}
         new = [(number, genome) for number, genome in numbered if recalled[number] is None]
         self.listener.doing(f"preparing {len(new)} networks on this host")
+        if new:
+            self._recall_reference()
         # All of them before the first is measured: on this machine, preparing would disturb the measurement.
         prepared = list(self.workers.prepare_all([genome for _, genome in new], fidelity))
         made = dict(zip((number for number, _ in new), prepared, strict=True))
@@ -199,7 +208,6 @@ class Study:
                 f"{self.store.folder}: the replay parts from what was recorded at trial {number}: it asks for {genome} "
                 f"({fidelity}) where {trial.genome} ({trial.fidelity}) stands. Start the study afresh under another name"
             )
-        self._remember_reference(trial, None)
         return trial
 
     def _measured(self, number: int, genome: Genome, fidelity: Fidelity, made: Prepared | CandidateError) -> Trial:
@@ -213,50 +221,43 @@ class Study:
         except CandidateError as error:
             return replace(trial, failure=Failure(type(error).__name__, str(error)))
         values, intervals = outcomes(made, measurement)
-        self._remember_reference(trial, made.job)
+        if made.candidate.macs > self._reference_macs:
+            self.bench.reference, self._reference_macs = made.job, made.candidate.macs
         return replace(
             trial,
             measurement=measurement,
             objectives={name: values[name] for name in self.objectives},
             intervals={name: intervals[name] for name in self.objectives if name in intervals},
+            limited={name: values[name] for name in self.config.limits.given},
             violation=violation(values, self.config.limits.given),
         )
 
-    def _remember_reference(self, trial: Trial | None, job: Job | None) -> None:
-        """The unpruned network, once it ran, tells a candidate's failure from the device's."""
-        if trial and trial.genome == self.space.full and trial.failure is None and self.bench.reference is None:
-            if job is None:
-                made = next(iter(self.workers.prepare_all([trial.genome], trial.fidelity)))
-                job = made.job if isinstance(made, Prepared) else None
-            self.bench.reference = job
+    def _recall_reference(self) -> None:
+        """After a restart, the largest network that ran is again what tells a candidate's failure from the device's."""
+        ran = [trial for trial in self._known.values() if trial.candidate and trial.failure is None]
+        if ran and self.bench.reference is None:
+            largest = max(ran, key=_macs)
+            (made,) = self.workers.prepare_all([largest.genome], largest.fidelity)
+            if isinstance(made, Prepared):
+                self.bench.reference, self._reference_macs = made.job, _macs(largest)
 
-    def _front(self, trials: Iterable[Trial]) -> list[Trial]:
-        trials = list(trials)
-        front = front_of(trials, self.objectives)
-        if front:
-            return front
-        worked = [trial for trial in trials if trial.failure is None]
-        if not worked:
-            kinds = sorted({f"{trial.failure.kind}: {trial.failure.message}" for trial in trials if trial.failure})
-            raise ConfigError(
-                f"no network of the study could be measured; the first reason of {len(kinds)}: {kinds[0]}"
+    def _no_front(self, trials: Sequence[Trial]) -> ConfigError:
+        """Why there is no front: nothing ran, or nothing keeps the limits."""
+        ran = [trial for trial in trials if trial.failure is None]
+        if not ran:
+            reasons = dict.fromkeys(
+                f"{trial.failure.kind}: {trial.failure.message}" for trial in trials if trial.failure
             )
-        nearest = min(worked, key=lambda trial: trial.violation)
+            return ConfigError(
+                f"no network of the study could be measured; the first of {len(reasons)} reasons: {next(iter(reasons))}"
+            )
+        nearest = min(ran, key=lambda trial: trial.violation)
         limits = ", ".join(f"{name} <= {limit:g}" for name, limit in self.config.limits.given.items())
-        reached = ", ".join(f"{name} {value:.4g}" for name, value in nearest.objectives.items())
-        raise ConfigError(
-            f"[limits] nothing keeps them all ({limits}): of {len(worked)} measured networks, the nearest is trial "
+        reached = ", ".join(f"{name} {value:.4g}" for name, value in {**nearest.objectives, **nearest.limited}.items())
+        return ConfigError(
+            f"[limits] nothing keeps them all ({limits}): of {len(ran)} measured networks, the nearest is trial "
             f"{nearest.number} with {reached}. Loosen the limits or search longer, under another name"
         )
-
-    def _freeze(self) -> None:
-        """What must not change while a study goes on."""
-        self.store.freeze("target", asdict(self.bench.target))
-        self.store.freeze("versions", versions())
-        self.store.freeze("space", asdict(self.space))
-        self.store.freeze("objectives", {"names": list(self.objectives)})
-        # Not compared on a resume: load and temperature are never the same twice.
-        self.store.decide("device", dict(self.bench.facts))
 
     def _hypervolume(self, fidelity: Fidelity) -> float | None:
         trials = [trial for trial in self._known.values() if trial.fidelity == fidelity]
@@ -269,12 +270,19 @@ class Study:
     def _keep(self, trials: Sequence[Trial]) -> None:
         """Copy what the front is made of out of the cache, which may drop it one day."""
         folder = self.store.folder / "artifacts"
-        with disk(str(folder)):
-            folder.mkdir(exist_ok=True)
-            for made in self.workers.prepare_all([trial.genome for trial in trials], "full"):
-                if isinstance(made, Prepared):
-                    shutil.copyfile(made.job.library, folder / f"{made.artifact.sha256}.so")
-                    shutil.copyfile(made.weights, folder / f"{made.candidate.sha256}.safetensors")
+        for trial, made in zip(
+            trials, self.workers.prepare_all([trial.genome for trial in trials], "full"), strict=True
+        ):
+            measured = [part.sha256 for part in (trial.candidate, trial.artifact) if part]
+            if isinstance(made, CandidateError) or [made.candidate.sha256, made.artifact.sha256] != measured:
+                raise StoreError(
+                    f"{self.store.folder}: the network of trial {trial.number} is gone from the cache and, made again, comes "
+                    "out differently: start the study afresh under another name"
+                )
+            with disk(str(folder)):
+                folder.mkdir(exist_ok=True)
+                shutil.copyfile(made.job.library, folder / f"{made.artifact.sha256}.so")
+                shutil.copyfile(made.weights, folder / f"{made.candidate.sha256}.safetensors")
 
 
 def open_bench(config: StudyConfig, folder: Path) -> AbstractContextManager[Bench]:
@@ -282,8 +290,7 @@ def open_bench(config: StudyConfig, folder: Path) -> AbstractContextManager[Benc
     from joulefront.bench.bench import Bench as RealBench
     from joulefront_devices.device import load
 
-    device = load(str(folder / config.device) if config.device.endswith(".toml") else config.device)
-    return RealBench(device, config.measure, config.compile.threads)
+    return RealBench(load(config.device, folder=folder), config.measure, config.compile.threads)
 
 
 def search_for(config: StudyConfig, space: Space, objectives: Sequence[str], file: Path) -> Search:
@@ -316,6 +323,10 @@ def usable_objectives(config: StudyConfig, bench: Bench, listener: Listener) -> 
     return left
 
 
+def _macs(trial: Trial) -> int:
+    return trial.candidate.macs if trial.candidate else 0
+
+
 def outcomes(made: Prepared, measurement: Measurement) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """Everything that can be an objective or a limit, in SI units, and the 95 % intervals of what was estimated."""
     candidate = made.candidate
@@ -327,9 +338,22 @@ def outcomes(made: Prepared, measurement: Measurement) -> tuple[dict[str, float]
     return values, {name: (estimate.low, estimate.high) for name, estimate in estimates.items()}
 
 
+def frozen_facts(bench: Bench, loaded: Loaded, objectives: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What must not change while a study goes on: two halves that differ in one of these cannot stand in one front."""
+    return {
+        "device": dict(bench.facts),
+        "target": asdict(bench.target),
+        "versions": versions(),
+        "task": dict(loaded.identity),
+        "space": asdict(loaded.space),
+        "objectives": {"names": list(objectives)},
+    }
+
+
 def versions() -> dict[str, str]:
-    """The versions of what makes a candidate and its code."""
-    return {name: importlib.metadata.version(name) for name in ("joulefront", "torch", "torch-pruning", "apache-tvm")}
+    """The versions of what searches, and of what makes a candidate and its code."""
+    names = ("joulefront", "torch", "torch-pruning", "apache-tvm", "apache-tvm-ffi", "pymoo")
+    return {name: importlib.metadata.version(name) for name in names}
 
 
 def worker_count(config: StudyConfig) -> int:

@@ -29,9 +29,9 @@ def write(out: Path, *, task: str, device: str) -> None:
 
     if out.exists():
         raise ConfigError(f"{out} exists: give another file with --out, or remove it")
-    text = _text(_name(task), _relative(task, out.parent), device)
+    text = _text(_name(task), _relative_task(task, out.parent), _relative_device(device, out.parent))
     study = parse(text, StudyConfig, source=str(out))
-    load_device(device)
+    load_device(study.device, folder=out.parent)
     load_task(study.task, out.parent, needs_data=True)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def _comment(text: str) -> list[str]:
 
 def _toml(value: Any) -> str:
     """A plain value as TOML writes it, which for these is as JSON does."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
 def _name(task: str) -> str:
@@ -88,9 +88,16 @@ def _name(task: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem.replace("_", "-")).lstrip(".-") or "study"
 
 
-def _relative(task: str, folder: Path) -> str:
+def _relative_task(task: str, folder: Path) -> str:
     """``task`` as the study file in ``folder`` has to name it."""
     file, colon, attribute = task.rpartition(":")
-    if not file.endswith(".py") or Path(file).is_absolute():
-        return task
-    return f"{os.path.relpath(file, folder)}{colon}{attribute}"
+    return f"{_relative(file, folder)}{colon}{attribute}" if file.endswith(".py") else task
+
+
+def _relative_device(device: str, folder: Path) -> str:
+    """``device`` as the study file in ``folder`` has to name it."""
+    return _relative(device, folder) if device.endswith(".toml") else device
+
+
+def _relative(file: str, folder: Path) -> str:
+    return file if Path(file).expanduser().is_absolute() else os.path.relpath(file, folder)

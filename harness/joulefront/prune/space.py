@@ -48,7 +48,7 @@ def find_space(
             raise ConfigError(f"space.exclude: the model has no layer {name!r}; {nearest(name, layers)}")
         if not any(True for _ in model.get_submodule(name).parameters()):
             raise ConfigError(f"space.exclude: layer {name!r} has no weights, so there is nothing to leave alone")
-    check_export(model, example)
+    export(model, example)
     found = find_groups(model, example)
     groups = [group for group in found.groups if not _touches(group, exclude)]
     genes = [Gene(group.name, legal_widths(group, multiple, floor, least_widths)) for group in groups]
@@ -75,15 +75,15 @@ def legal_widths(group: ChannelGroup, multiple: int, floor: float, least_widths:
     return widths
 
 
-def check_export(model: nn.Module, example: Example) -> None:
-    """Raise PruneError, with the reason in one line, unless torch.export takes ``model``."""
+def export(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
+    """What torch.export makes of ``model``. Raises PruneError, with the reason in one line, when it does not take it."""
     level = logging.root.manager.disable
     # What torch says meanwhile is about its internals, and pages long: what a user has to know is in the exception.
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
         try:
-            torch.export.export(model, example)
+            return torch.export.export(model, example)
         except Exception as error:
             # Its reports go on for pages behind the first paragraph.
             reason = str(error).strip().split("\n\n")[0]

@@ -34,6 +34,7 @@ class ProgressBar:
             TextColumn("{task.fields[hypervolume]}"),
             TextColumn("[dim]{task.fields[doing]}"),
             console=console,
+            refresh_per_second=1,  # it runs beside what is measured
         )
         self._stage: TaskID | None = None
 
