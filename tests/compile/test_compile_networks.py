@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,30 @@ def test_a_network_may_have_several_inputs(tmp_path: Path) -> None:
     torch.manual_seed(0)
     inputs = (torch.randn(1, 3, 6, 6), torch.randn(1, 3, 6, 6))
     assert difference(Gated().eval(), inputs, WIDEST, tmp_path) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    "pick",
+    [
+        lambda y: y[:, -1],
+        lambda y: y.select(1, -2),
+        lambda y: y[:, torch.tensor([0, -1, 2])],
+        lambda y: y[..., torch.tensor([[-1, 1], [-5, 3]])],
+        lambda y: y[:, y.argmax(1) - 3],
+    ],
+    ids=["last", "select", "list", "table", "computed"],
+)
+def test_negative_indices_count_from_the_end(pick: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
+    class Picked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return pick(self.fc(x))
+
+    torch.manual_seed(0)
+    assert difference(Picked().eval(), (torch.randn(2, 3, 4),), WIDEST, tmp_path) <= 1e-5
 
 
 def test_an_index_out_of_bounds_does_not_crash(tmp_path: Path) -> None:

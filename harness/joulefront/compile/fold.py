@@ -43,8 +43,8 @@ class Fold(Rewriter):
             axes = [call.attrs.layout.index("H"), call.attrs.layout.index("W")]
             return op.mean(call.args[0], axes, keepdims=True)
         if name == "relax.take" and call.attrs.mode == "fast":
-            # An index out of bounds is to be a wrong output and not a crash.
-            return op.take(*call.args, axis=call.attrs.axis, mode="clip")
+            # An index out of bounds is to be a wrong output and not a crash; a negative one counts from the end.
+            return op.take(*call.args, axis=call.attrs.axis, mode="wrap")
         folded = self.folded(name, call)
         return self.moved(name, call) if folded is None else folded
 
