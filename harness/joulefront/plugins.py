@@ -6,6 +6,7 @@ to the file that names it. Only what the user wrote there is imported.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -14,7 +15,7 @@ import json
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,10 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from joulefront.config import Plugin, nearest
 from joulefront.errors import ConfigError, JoulefrontError
 
+# Where others' code lies, even when it lies below a user's folder.
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_PREFIXES = (Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve())
+
 
 def build(plugin: Plugin, ready: Mapping[str, str], *, folder: Path, where: str, **given: Any) -> Any:
     """The object that ``plugin`` names, made with its arguments and with ``given``, which the harness adds.
@@ -31,7 +36,7 @@ def build(plugin: Plugin, ready: Mapping[str, str], *, folder: Path, where: str,
     ``ready`` maps the ready-made names to ``module:object``; ``where`` is how messages call the table, such as
     ``study.toml: [task]``. What is no class and no function is returned as it is, and then takes no arguments.
     Raises ConfigError for an unknown name, an argument that is unknown, missing or of the wrong type, and for whatever
-    the object itself raises.
+    the object itself raises, SystemExit too.
     """
     found = resolve(plugin.kind, ready, folder=folder, where=where)
     if not (inspect.isclass(found) or inspect.isroutine(found)):
@@ -41,19 +46,15 @@ def build(plugin: Plugin, ready: Mapping[str, str], *, folder: Path, where: str,
             )
         return found
     arguments = _checked(found, plugin, given, where)
-    try:
+    with _blame(f"{where} {plugin.kind}"):
         return found(**arguments, **given)
-    except JoulefrontError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{where} {plugin.kind}: {describe(error)}") from error
 
 
 def resolve(kind: str, ready: Mapping[str, str], *, folder: Path, where: str) -> Any:
     """The object that ``kind`` names, not called. Raises ConfigError."""
     name = ready.get(kind, kind)
-    module_name, colon, attribute = name.rpartition(":")
-    if not colon:
+    module_name, _, attribute = name.rpartition(":")
+    if not (module_name and attribute):
         raise ConfigError(
             f"{where} unknown kind {kind!r}; {nearest(kind, ready)} (or package.module:object, file.py:object)"
         )
@@ -68,12 +69,21 @@ def resolve(kind: str, ready: Mapping[str, str], *, folder: Path, where: str) ->
 
 
 def fingerprint(plugin: Plugin, ready: Mapping[str, str], *, folder: Path, where: str) -> str:
-    """A hash of the plugin's arguments and of the source file that defines it: part of a cache's key."""
-    module_name = ready.get(plugin.kind, plugin.kind).rpartition(":")[0]
-    file = getattr(_module(module_name, folder, where), "__file__", None)
+    """A hash of the plugin's arguments and of the source that defines it: part of a cache's key.
+
+    The source of a user's own plugin is that of every loaded module in the folder of its file or below, so the plugin
+    is built before; that of one that is ready-made or installed is its own file.
+    """
+    module = _module(ready.get(plugin.kind, plugin.kind).rpartition(":")[0], folder, where)
     digest = hashlib.sha256(json.dumps([plugin.kind, plugin.arguments], sort_keys=True, default=str).encode())
-    if file:
-        digest.update(Path(file).read_bytes())
+    if (file := _file(module)) is None:
+        return digest.hexdigest()
+    files = {file.name: file}
+    if plugin.kind not in ready and not _INSTALLED & set(file.parts):
+        files = _neighbours(file.parent)
+    for name, path in sorted(files.items()):
+        source = path.read_bytes()
+        digest.update(f"{name} {len(source)}\n".encode() + source)
     return digest.hexdigest()
 
 
@@ -88,23 +98,50 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}{place}" if message else f"{type(error).__name__}{place}"
 
 
-def _module(name: str, folder: Path, where: str) -> ModuleType:
-    """Import ``name``: a module's dotted name, or the path of a file."""
-    is_file = name.endswith(".py")
-    path = (folder / Path(name).expanduser()).resolve() if is_file else None
-    if path is not None and not path.is_file():
-        raise ConfigError(f"{where} {path}: no such file")
-    # What a user's file imports lies beside it, as it does when Python runs that file. At the end of the path, so that
-    # a file of theirs shadows nothing that is installed.
-    beside = str(path.parent if path else folder.resolve())
-    if beside not in sys.path:
-        sys.path.append(beside)
+@contextlib.contextmanager
+def _blame(who: str, failing: str = "") -> Iterator[None]:
+    """Raise what somebody else's code raises as a ConfigError, which says that ``who`` is at fault."""
     try:
-        return _load_file(path) if path else importlib.import_module(name)
+        yield
     except JoulefrontError:
         raise
+    except SystemExit as error:
+        raise ConfigError(f"{who} ends the process: {describe(error)}") from error
     except Exception as error:
-        raise ConfigError(f"{where} {name} cannot be imported: {describe(error)}") from error
+        raise ConfigError(f"{who}{failing}: {describe(error)}") from error
+
+
+def _file(module: object) -> Path | None:
+    """The file that a module was loaded from, if it was loaded from one."""
+    file = getattr(module, "__file__", None)
+    path = Path(file) if isinstance(file, str) else None
+    # torch.ops and its like name a file that is relative to nothing.
+    return path.resolve() if path and path.is_absolute() and path.is_file() else None
+
+
+def _neighbours(folder: Path) -> dict[str, Path]:
+    """The files of all loaded modules in ``folder`` or below, by their names there; not what is installed there."""
+    environments = [path for path in _PREFIXES if path.is_relative_to(folder)]
+    files = {file for module in list(sys.modules.values()) if (file := _file(module)) and file.is_relative_to(folder)}
+    return {
+        file.relative_to(folder).as_posix(): file
+        for file in files
+        if not _INSTALLED & set(file.parts) and not any(file.is_relative_to(path) for path in environments)
+    }
+
+
+def _module(name: str, folder: Path, where: str) -> ModuleType:
+    """Import ``name``: a module's dotted name, or the path of a file."""
+    with _blame(f"{where} {name}", " cannot be imported"):
+        path = (folder / Path(name).expanduser()).resolve() if name.endswith(".py") else None
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{where} {path}: no such file")
+        # What a user's file imports lies beside it, as it does when Python runs that file. At the end of the path, so
+        # that a file of theirs shadows nothing that is installed.
+        beside = str(path.parent if path else folder.resolve())
+        if beside not in sys.path:
+            sys.path.append(beside)
+        return _load_file(path) if path else importlib.import_module(name)
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -126,9 +163,15 @@ def _load_file(path: Path) -> ModuleType:
 
 def _checked(found: Callable[..., Any], plugin: Plugin, given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The plugin's arguments, checked against the signature of what they are for."""
-    parameters = inspect.signature(found).parameters
+    try:
+        parameters = inspect.signature(found).parameters
+    except ValueError:
+        raise ConfigError(
+            f"{where} {plugin.kind}: Python cannot tell what it takes; name a function of yours"
+        ) from None
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    named = {name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD}
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    named = {name for name, parameter in parameters.items() if parameter.kind not in variadic}
     required = {name for name in named if parameters[name].default is inspect.Parameter.empty}
     known = (named - set(given)) | set(type(plugin).model_fields) - {"kind"}
     for name in plugin.arguments:

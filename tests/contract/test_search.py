@@ -228,4 +228,4 @@ def test_a_generation_of_failures_does_not_set_what_a_weighted_sum_normalises_by
 
         return [trial.genome for trial in play(search_of("weighted-sum", evaluations=80), of)]
 
-    assert played(1.0) == played(1024.0)
+    assert played(1.0) == played(2.0**-10)
