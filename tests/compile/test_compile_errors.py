@@ -107,23 +107,29 @@ def test_a_target_that_llvm_does_not_know(triple: str, cpu: str, said: str, capf
 
 def test_without_a_linker_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    native = Target(f"{platform.machine()}-linux-gnu", WIDEST.cpu, (), 16, 32)
-    assert "apt install g++" in message(nn.Linear(5, 3), tmp_path, native)
-    assert "apt install g++-aarch64-linux-gnu" in message(nn.Linear(5, 3), tmp_path, NEON)
+    with pytest.raises(ConfigError, match=r"apt install g\+\+\)"):
+        TvmCompiler(Target(f"{platform.machine()}-linux-gnu", WIDEST.cpu, (), 16, 32))
+    with pytest.raises(ConfigError, match=r"apt install g\+\+-aarch64-linux-gnu\)"):
+        TvmCompiler(NEON)
 
 
 def test_a_linker_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tools, out = tmp_path / "tools", tmp_path / "out"
-    tools.mkdir()
+    out = tmp_path / "out"
     out.mkdir()
-    fake = tools / "c++"
-    fake.write_text("#!/bin/sh\necho 'cannot find crti.o' >&2\nexit 1\n", encoding="utf-8")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tools))
-    assert "cannot find crti.o" in message(nn.Linear(5, 3), out)
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("PATH", fake_linker(tmp_path / "tools", "echo cannot find crti.o, in $LC_ALL >&2; exit 1"))
+    assert "c++ cannot link: cannot find crti.o, in C" in message(nn.Linear(5, 3), out)
 
 
 def test_the_linker_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert link.version(WIDEST.triple) in TvmCompiler(WIDEST).key
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "linker=none" in TvmCompiler(WIDEST).key
+    assert link.version(link.linker(WIDEST.triple)) in TvmCompiler(WIDEST).key
+    monkeypatch.setenv("PATH", fake_linker(tmp_path, "echo Linker 1.2; echo of a firm"))
+    assert TvmCompiler(WIDEST).key.endswith("linker=Linker 1.2)")
+
+
+def fake_linker(folder: Path, script: str) -> str:
+    """A folder, for the PATH, in which c++ is a shell script."""
+    folder.mkdir(exist_ok=True)
+    (folder / "c++").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (folder / "c++").chmod(0o755)
+    return str(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -113,8 +114,14 @@ def test_a_library_is_replaced(compiler: Compiler, model: nn.Module, tmp_path: P
     assert list(tmp_path.iterdir()) == [library]
 
 
-def test_the_key_names_the_target(kind: tuple[Make, Run], compiler: Compiler) -> None:
-    assert isinstance(compiler, object)
+def test_the_key_names_the_target(
+    kind: tuple[Make, Run], compiler: Compiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cross = tmp_path / "aarch64-linux-gnu-g++"  # not every machine has one
+    cross.write_text("#!/bin/sh\n", encoding="utf-8")
+    cross.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert compiler.key.isprintable()
     assert compiler.key == kind[0](TARGET).key
     others = [
         replace(TARGET, cpu="haswell"),

@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 class TvmCompiler:
     """torch.export, Relax, kernels written for the target, LLVM, one shared library with ``main`` for the Relax VM.
 
-    Two compilations of the same weights give the same bytes. Raises ConfigError for a target that LLVM does not know.
+    Two compilations of the same weights give the same bytes. Raises ConfigError for a target that LLVM does not know or
+    that nothing on this machine links for.
     """
 
     kind = "tvm"
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.key = _key(target)
         self._tvm_target = tvm_target(target)
+        self._linker = link.linker(target.triple)
+        self.key = _key(target, self._linker)
 
     def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
         """Write the library for ``model`` at the shapes of ``example`` to the path ``library``.
 
         ``model`` is in eval mode, float32 and on the CPU, and stays as it is. Raises CompileError when the model cannot
-        be exported, an operator cannot be compiled, or there is nothing to link with.
+        be exported, an operator cannot be compiled, or the linker fails.
         """
-        if link.linker(self.target.triple) is None:
-            link.link(None, self.target.triple, library)
         module = imported(model, example)
         machine = Machine.of(self.target)
         try:
@@ -54,10 +54,10 @@ class TvmCompiler:
                 f"TVM cannot compile {type(model).__name__} for {self.target.cpu}: {type(error).__name__}: "
                 f"{first_line(error)}"
             ) from error
-        link.link(executable, self.target.triple, library)
+        link.link(executable, self._linker, library)
 
 
-def _key(target: Target) -> str:
+def _key(target: Target, linker: str) -> str:
     """All that a library's bytes depend on but the model: versions, this package's source, the target and the linker."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent
@@ -65,4 +65,4 @@ def _key(target: Target) -> str:
         digest.update(f"{source.relative_to(folder)}\0".encode() + source.read_bytes())
     fields = ",".join(f"{name}={value}" for name, value in asdict(target).items())
     versions = ",".join(f"{package}={version(package)}" for package in ("apache-tvm", "torch"))
-    return f"tvm({versions},kernels={digest.hexdigest()[:16]},{fields},linker={link.version(target.triple)})"
+    return f"tvm({versions},kernels={digest.hexdigest()[:16]},{fields},linker={link.version(linker)})"

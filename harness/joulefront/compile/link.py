@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -9,48 +10,49 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from joulefront.errors import CompileError
+from joulefront.errors import CompileError, ConfigError
 
 _NATIVE = ("c++", "g++", "clang++")
 
 
-def linker(triple: str) -> str | None:
-    """The path of the compiler that links for a triple on this machine; None when there is none."""
+def linker(triple: str) -> str:
+    """The path of the compiler that links for a triple on this machine. Raises ConfigError when there is none."""
     names = _NATIVE if _is_native(triple) else (f"{triple}-g++", f"{triple}-c++")
-    return next((path for name in names if (path := shutil.which(name))), None)
-
-
-def version(triple: str) -> str:
-    """What the linker says that it is; the library's bytes depend on it."""
-    path = linker(triple)
+    path = next((path for name in names if (path := shutil.which(name))), None)
     if path is None:
-        return "none"
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    return said.splitlines()[0] if said else path
+        raise ConfigError(_missing(triple))
+    return path
 
 
-def link(executable: Any, triple: str, library: Path) -> None:
+def version(linker: str) -> str:
+    """What the linker says that it is; the library's bytes depend on it."""
+    said = _run([linker, "--version"]).stdout
+    return said.splitlines()[0] if said else linker
+
+
+def link(executable: Any, linker: str, library: Path) -> None:
     """Write a compiled Relax executable as a shared library; a library that is there is replaced all at once.
 
-    Raises CompileError when there is no linker for the triple or it fails.
+    Raises CompileError when the linker fails.
     """
-    path = linker(triple)
-    if path is None:
-        raise CompileError(_missing(triple))
 
     def shared(output: str, objects: list[str], **_options: Any) -> None:
         # No build id, no symbol table: the temporary names of the objects are not to be in the bytes.
-        command = [path, "-shared", "-fPIC", "-s", "-Wl,--build-id=none", "-o", output, *objects]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [linker, "-shared", "-fPIC", "-s", "-Wl,--build-id=none", "-o", output, *objects]
+        done = _run(command)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().splitlines()
-            raise CompileError(f"{path} cannot link for {triple}: {said[-1] if said else f'exit {done.returncode}'}")
+            raise CompileError(f"{linker} cannot link: {said[-1] if said else f'exit {done.returncode}'}")
 
     library = library.absolute()
     with tempfile.TemporaryDirectory(prefix=".link-", dir=library.parent) as folder:
         output = Path(folder) / "model.so"
         executable.export_library(str(output), fcompile=shared, workspace_dir=folder)
         output.replace(library)
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
 
 
 def _is_native(triple: str) -> bool:
