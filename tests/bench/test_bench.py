@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scripted import CONDITIONS, FACTS, Die, ScriptedTransport, ran
+from scripted import CONDITIONS, FACTS, Die, ScriptedTransport, Silence, ran
 
 from joulefront.bench import Bench
 from joulefront.bench import bench as module
@@ -82,7 +82,16 @@ def test_a_steady_network_takes_the_least_repeats(open_bench, job):
     assert measurement.energy_j is None
     assert measurement.energy_provenance is None
     assert measurement.energy_reason == "no energy sensor: scripted"
-    assert [params["outputs"] for params in run.asked] == [True, False, False]
+    assert [params["outputs"] for params in run.asked] == [True, False, True]
+
+
+def test_a_race_that_the_first_repeat_did_not_show_is_a_wrong_output(open_bench, job):
+    spoilt = (wire.Tensor((2,), "float32", np.float32([1.5, -2]).tobytes()),)
+    answers = [ran(1e-3, outputs=GOOD), ran(1e-3), ran(1e-3, outputs=spoilt)]
+    left = iter(answers)
+    transport = ScriptedTransport(run=lambda params: next(left).to_wire())
+    with open_bench(transport) as bench, pytest.raises(WrongOutput, match="by up to"):
+        bench.measure(job, "screening")
 
 
 def test_the_full_grade_is_more_thorough(open_bench, job):
@@ -254,11 +263,57 @@ def test_an_agent_that_dies_once_is_replaced_and_the_measurement_goes_on(open_be
 
     transport = ScriptedTransport(run=run)
     with open_bench(transport) as bench:
-        assert len(bench.measure(job, "screening").repeats_s) == 3
+        measurement = bench.measure(job, "screening")
+        assert bench.measure(job, "screening").warnings == ()
+    assert len(measurement.repeats_s) == 3
+    assert measurement.warnings == ("the agent was lost and started anew: scripted: the end",)
     assert transport.started == 2
 
 
-def test_an_agent_that_dies_twice_stops_the_study(open_bench, job):
+@pytest.mark.parametrize(("end", "error"), [(Die, Crashed), (Silence, Hung)])
+def test_a_candidate_that_takes_the_agent_along_twice_is_blamed(open_bench, job, reference, monkeypatch, end, error):
+    clock = iter(range(100_000))
+    monkeypatch.setattr("joulefront.bench.session.monotonic", lambda: 10.0 * next(clock))
+    run, order = agent(1e-3), []
+
+    def lethal(params):
+        order.append("candidate" if params["library"] == LIBRARY_OF["candidate"] else "reference")
+        if order[-1] == "candidate":
+            raise end
+        return run(params)
+
+    with open_bench(ScriptedTransport(run=lethal)) as bench:
+        bench.reference = reference
+        with pytest.raises(error, match=f"twice; first: {error.__name__}"):
+            bench.measure(job, "screening")
+        assert order == ["candidate", "reference", "candidate"]
+        assert "started anew" in bench.measure(reference, "screening").warnings[0]
+
+
+def test_an_agent_that_dies_of_the_reference_too_is_nobodys_fault(open_bench, job, reference):
+    def run(params):
+        raise Die
+
+    with open_bench(ScriptedTransport(run=run)) as bench:
+        bench.reference = reference
+        with pytest.raises(BenchError, match=r"candidate failed \(Crashed.*and so does the reference"):
+            bench.measure(job, "screening")
+
+
+def test_an_agent_that_comes_back_on_another_machine_stops_the_study(open_bench, job):
+    def run(params):
+        transport.ops["hello"] = lambda params: {**FACTS, "cores": 2}
+        raise Die
+
+    transport = ScriptedTransport(run=run)
+    with (
+        open_bench(transport) as bench,
+        pytest.raises(BenchError, match=r"another one since: cores was \[4\], is \[2\]"),
+    ):
+        bench.measure(job, "screening")
+
+
+def test_an_agent_that_dies_twice_stops_the_study_without_a_reference(open_bench, job):
     def run(params):
         raise Die
 
@@ -270,7 +325,7 @@ def test_doubts_are_said(open_bench, job):
     after = {**CONDITIONS, "throttles": 5, "frequency_hz": 1e9}
     cooler = {**after, "frequency_hz": 1.5e9}
     answers = [ran(1e-3, outputs=GOOD, before={**CONDITIONS, "throttles": 2}, after=cooler, steady=False)]
-    answers += [ran(1e-3, after=after)] * 2
+    answers += [ran(1e-3, after=after, outputs=GOOD)] * 2
     left = iter(answers)
     with open_bench(ScriptedTransport(run=lambda params: next(left).to_wire())) as bench:
         warnings = bench.measure(job, "screening").warnings

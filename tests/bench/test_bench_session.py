@@ -1,9 +1,10 @@
 """A session: the handshake, timeouts, pings, and an agent that is started anew."""
 
 from dataclasses import replace
+from time import monotonic, sleep
 
 import pytest
-from scripted import FACTS, Die, ScriptedTransport, Silence, ran
+from scripted import CONDITIONS, FACTS, Die, ScriptedTransport, Silence, ran
 
 from joulefront.bench import session as module
 from joulefront.bench.session import Session
@@ -11,6 +12,13 @@ from joulefront.errors import AgentDied, AgentTimeout, WireMismatch
 from joulefront_agent import wire
 
 RUN = wire.Run("/x.so", "0" * 64, (), 1, True, False, 0.0, 0.0, 1, 0.0, 0.0, 0.0)
+
+
+def wait_until(condition):
+    deadline_s = monotonic() + 30
+    while not condition():
+        assert monotonic() < deadline_s
+        sleep(0.001)
 
 
 def test_facts_are_what_hello_says():
@@ -64,7 +72,7 @@ def test_an_answer_of_another_shape_is_a_mismatch():
         session.run(RUN)
 
 
-def test_a_request_whose_agent_dies_is_made_once_more_to_another_one():
+def test_a_run_whose_agent_dies_is_not_repeated_and_the_next_request_starts_another():
     def die(params):
         raise Die
 
@@ -72,9 +80,25 @@ def test_a_request_whose_agent_dies_is_made_once_more_to_another_one():
     with Session(transport) as session:
         with pytest.raises(AgentDied):
             session.run(RUN)
+        assert session.restarts == []
         assert session.conditions()["cpu_total_s"] == 1.0
-    assert transport.started == 3
-    assert transport.asked == ["hello", "run", "hello", "run", "hello", "conditions"]
+        assert session.restarts == ["scripted: the end"]
+    assert transport.asked == ["hello", "run", "hello", "conditions"]
+
+
+def test_conditions_are_asked_for_once_more():
+    deaths = [1]
+
+    def die_once(params):
+        if deaths:
+            deaths.pop()
+            raise Die
+        return CONDITIONS
+
+    transport = ScriptedTransport(conditions=die_once)
+    with Session(transport) as session:
+        assert session.conditions() == CONDITIONS
+    assert transport.asked == ["hello", "conditions", "hello", "conditions"]
 
 
 def test_a_silent_agent_is_pinged_and_then_given_up(monkeypatch):
@@ -122,8 +146,7 @@ def test_an_idle_agent_is_kept_alive(monkeypatch):
     monkeypatch.setattr(wire, "PING_S", 0.01)
     transport = ScriptedTransport()
     with Session(transport):
-        while transport.asked.count("ping") < 3:
-            pass
+        wait_until(lambda: transport.asked.count("ping") >= 3)
     assert transport.asked[0] == "hello"
 
 
@@ -139,7 +162,6 @@ def test_an_idle_agent_that_dies_is_replaced_when_it_is_needed(monkeypatch):
 
     transport = ScriptedTransport(ping=ping)
     with Session(transport) as session:
-        while deaths:
-            pass
+        wait_until(lambda: not deaths)
         session.conditions()
         assert transport.started == 2

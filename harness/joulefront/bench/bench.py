@@ -17,6 +17,8 @@ from joulefront.bench.statistics import median_latency, relative_width
 from joulefront.bench.target import target_of
 from joulefront.config import MeasureConfig
 from joulefront.errors import (
+    AgentDied,
+    AgentTimeout,
     BenchError,
     CandidateError,
     MeterError,
@@ -103,9 +105,13 @@ class Bench:
     def measure(self, job: Job, grade: Grade) -> Measurement:
         """Measure one network: settle, repeat in processes of their own until the interval is narrow enough.
 
+        The first repeat's outputs are compared with torch's before its samples are used, and so are the last one's:
+        what several threads spoil, they do not spoil every time.
+
         Raises WrongOutput, OutOfMemory, Crashed or Hung when the network is at fault, and BenchError when it is not.
         """
         plan = Plan.of(grade, self._config)
+        known = len(self._session.restarts)
         run = self._run_of(job, plan)
         busy, warning = settle.settle(self._session.conditions, self._device.settle)
         repeats, width = self._repeats(job, run, plan)
@@ -125,7 +131,9 @@ class Bench:
             energy_provenance="measured" if window else None,
             energy_reason=self.energy_reason,
             conditions=conditions,
-            warnings=tuple(filter(None, [warning, width, *_doubts(repeats)])),
+            warnings=tuple(
+                filter(None, [warning, width, *_doubts(repeats), *_restarts(self._session.restarts[known:])])
+            ),
         )
 
     def _repeats(self, job: Job, run: wire.Run, plan: Plan) -> tuple[list[wire.Ran], str | None]:
@@ -133,12 +141,13 @@ class Bench:
         repeats: list[wire.Ran] = []
         spent_s = 0.0
         while True:
-            last = len(repeats) == plan.repeats - 1
-            energy_s = plan.energy_s if last and self.has_energy else 0.0
+            energy_s = plan.energy_s if len(repeats) == plan.repeats - 1 and self.has_energy else 0.0
+            # Which repeat is the last is known only when it is over.
+            compared = not repeats or len(repeats) >= plan.repeats - 1
             began_s = monotonic()
-            ran = self._attempt(job, replace(run, outputs=not repeats, energy_s=energy_s))
+            ran = self._attempt(job, replace(run, outputs=compared, energy_s=energy_s))
             spent_s += monotonic() - began_s - (ran.energy.window_s if ran.energy else 0.0)
-            if not repeats:
+            if compared:
                 outputs.check(job.label, job.expected, ran.outputs)
             repeats.append(ran)
             if len(repeats) < plan.repeats:
@@ -153,28 +162,30 @@ class Bench:
                 )
 
     def _attempt(self, job: Job, run: wire.Run) -> wire.Ran:
-        """One repeat; a network that fails is tried again, after the reference has shown that the device is well."""
+        """One repeat; a network that fails is tried again, after the reference has shown that the device is well.
+
+        To take the agent along is to fail as well, but only a reference shows that it was the network's doing.
+        """
         try:
             return self._session.run(run)
-        except wire.Failure as failure:
-            if failure.kind not in wire.CANDIDATE_KINDS:
-                raise _bench_error(failure) from failure
-            first = failure
-        if self.reference is not None:
-            self._check_reference(self.reference, f"{job.label} failed ({first.kind}: {first})")
+        except (wire.Failure, AgentDied, AgentTimeout) as failure:
+            first = _suspected(failure).__name__
+            if self.reference is not None:
+                self._check_reference(self.reference, f"{job.label} failed ({first}: {failure})")
         try:
             return self._session.run(run)
-        except wire.Failure as second:
-            if second.kind not in wire.CANDIDATE_KINDS:
-                raise _bench_error(second) from second
-            raise _candidate_error(second.kind)(f"{job.label}: {second} (twice; first: {first.kind})") from second
+        except (wire.Failure, AgentDied, AgentTimeout) as second:
+            error = _suspected(second)
+            if self.reference is None and isinstance(second, BenchError):
+                raise
+            raise error(f"{job.label}: {second} (twice; first: {first})") from second
 
     def _check_reference(self, reference: Job, occasion: str) -> None:
         """Run the reference once. Raises BenchError when it fails as well."""
         once = replace(self._run_of(reference, Plan(1, 0.0, samples=1, sample_s=0.0, energy_s=0.0)), outputs=True)
         try:
             outputs.check(reference.label, reference.expected, self._session.run(once).outputs)
-        except (wire.Failure, WrongOutput) as error:
+        except (wire.Failure, WrongOutput, AgentDied, AgentTimeout) as error:
             raise BenchError(
                 f"{occasion}, and so does the reference {reference.label}, which ran before: {error}. "
                 "Look at the device, then run the same command again"
@@ -215,13 +226,20 @@ def _doubts(repeats: list[wire.Ran]) -> list[str]:
     return doubts
 
 
-def _candidate_error(kind: str) -> type[CandidateError]:
-    return {"OutOfMemory": errors.OutOfMemory, "Crashed": errors.Crashed, "Hung": errors.Hung}[kind]
+def _restarts(losses: list[str]) -> list[str]:
+    """The traces of agents that were lost, in words."""
+    return [f"the agent was lost and started anew: {loss}" for loss in losses]
 
 
-def _bench_error(failure: wire.Failure) -> BenchError:
-    """The error of ours for a failure that no network is to blame for."""
+def _suspected(failure: wire.Failure | AgentDied | AgentTimeout) -> type[CandidateError]:
+    """What a network is suspected of. Raises BenchError for a failure that none can be blamed for."""
+    if isinstance(failure, AgentDied):
+        return errors.Crashed
+    if isinstance(failure, AgentTimeout):
+        return errors.Hung
+    if failure.kind in wire.CANDIDATE_KINDS:
+        return {"OutOfMemory": errors.OutOfMemory, "Crashed": errors.Crashed, "Hung": errors.Hung}[failure.kind]
     kind = {"MeterError": MeterError, "BadFile": TransportError, "NoRuntime": TransportError}.get(
         failure.kind, BenchError
     )
-    return kind(f"the agent reports {failure.kind}: {failure}")
+    raise kind(f"the agent reports {failure.kind}: {failure}") from failure

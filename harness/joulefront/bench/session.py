@@ -15,13 +15,14 @@ from joulefront_agent import wire
 
 _HELLO_S = 60.0
 _SHORT_S = 20.0
+_LASTING = ("machine", "cpu", "cores", "sensor")
 
 
 class Session:
     """Talks to one agent at a time over ``transport``; one request at a time, each by the thread that calls.
 
-    Opening it starts an agent and greets it. When the agent is lost, a request is made once more to another one; that
-    does no harm, since each says all that it is about. A thread keeps an idle agent alive.
+    Opening it starts an agent and greets it; when that is lost, the next request starts another, on the same machine or
+    not at all. ``restarts`` says for each of those why the one before was lost. A thread keeps an idle agent alive.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -31,7 +32,9 @@ class Session:
         self._last_id = 0
         self._ended = threading.Event()
         self._pinger = threading.Thread(target=self._keep_alive, name="joulefront-ping", daemon=True)
+        self._loss = "it did not start"
         self.facts: Mapping[str, Any] = {}
+        self.restarts: list[str] = []
 
     def __enter__(self) -> Self:
         with self._lock:
@@ -48,11 +51,18 @@ class Session:
             self._drop()
 
     def conditions(self) -> dict[str, Any]:
-        """How the device is now. Raises BenchError."""
-        return self._plain(self._request("conditions", {}, _SHORT_S))
+        """How the device is now, asked of a second agent when the first is lost meanwhile. Raises BenchError."""
+        try:
+            answer = self._request("conditions", {}, _SHORT_S)
+        except (AgentDied, AgentTimeout):
+            answer = self._request("conditions", {}, _SHORT_S)
+        return self._plain(answer)
 
     def run(self, run: wire.Run) -> wire.Ran:
-        """One child process's work. Raises BenchError, and wire.Failure for what the agent says about the child."""
+        """One child process's work. Raises BenchError, and wire.Failure for what the agent says about the child.
+
+        AgentDied and AgentTimeout may be the network's fault: it is not run again here.
+        """
         # The agent kills the child at its time-out; the rest is for the way there and back.
         answer = self._request("run", run.to_wire(), run.timeout_s + _SHORT_S)
         try:
@@ -68,13 +78,10 @@ class Session:
 
     def _request(self, op: str, params: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         with self._lock:
-            try:
-                return self._exchange(self._channel or self._open(), op, params, timeout_s)
-            except (AgentDied, AgentTimeout):
-                return self._exchange(self._open(), op, params, timeout_s)
+            return self._exchange(self._channel or self._open(), op, params, timeout_s)
 
     def _open(self) -> Channel:
-        """Start an agent and check that it is one of ours."""
+        """Start an agent and check that it is one of ours, and on the machine that the first one was on."""
         self._channel = channel = self._transport.start()
         try:
             facts = self._plain(self._exchange(channel, "hello", wire.hello_params(wire.SILENCE_S), _HELLO_S))
@@ -87,13 +94,23 @@ class Session:
                 raise WireMismatch(
                     f"the device has apache-tvm-ffi {facts.get('tvm_ffi')}, this harness {ours}; both must be the same"
                 )
+            changed = [key for key in _LASTING if self.facts and facts.get(key) != self.facts.get(key)]
+            if changed:
+                was, now = ([table.get(key) for key in changed] for table in (self.facts, facts))
+                raise BenchError(
+                    f"the agent was lost ({self._loss}), and the device is another one since: "
+                    f"{', '.join(changed)} was {was}, is {now}. Run the same command again where nothing changes meanwhile"
+                )
         except wire.Failure as failure:
             self._drop()
             raise WireMismatch(f"the agent refused the handshake: {failure}") from failure
         except BenchError:
             self._drop()
             raise
-        self.facts = facts
+        if self.facts:
+            self.restarts.append(self._loss)
+        else:
+            self.facts = facts
         return channel
 
     def _exchange(self, channel: Channel, op: str, params: dict[str, Any], timeout_s: float) -> dict[str, Any]:
@@ -117,7 +134,8 @@ class Session:
                     raise WireMismatch(f"the agent could not read a request: {answer.error}")
                 if answer.id == number:
                     break
-        except BaseException:
+        except BaseException as error:
+            self._loss = str(error)
             # Whatever else comes over this channel would be the answer to another question.
             self._drop()
             raise
