@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from loading import TARGETS, difference
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from joulefront.compile.kernels import machine
+from joulefront.compile.kernels import machine, tiles
 from joulefront.records import Target
 
 EPILOGUES: tuple[Callable[[Tensor], Tensor], ...] = (
@@ -135,6 +136,20 @@ def edges() -> Branches:
 
 def test_kernels_of_several_parts(target: Target) -> None:
     check(edges(), target)
+
+
+@given(width=st.integers(1, 300), most=st.integers(1, 31))
+def test_tiles_lie_side_by_side_and_differ_by_one_at_most(width: int, most: int) -> None:
+    cut = tiles.split(width, most)
+    assert [pixel for first, size in cut for pixel in range(first, first + size)] == list(range(width))
+    assert max(size for _, size in cut) <= min(most, min(size for _, size in cut) + 1)
+
+
+def test_a_large_map_is_cut_in_no_time() -> None:
+    begin_s = time.process_time()
+    tiles.split(224 * 224, 1)
+    tiles.choose(machine.Machine(16, 32, 1), width=224 * 224, rows=1, channels=64, depth=64)
+    assert time.process_time() - begin_s < 1.0
 
 
 @given(network=networks)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,10 +59,15 @@ class Run:
 
 def split(width: int, most: int) -> list[tuple[int, int]]:
     """A width cut into tiles of at most ``most``, as even as can be: (first, size) of each."""
+    sizes = [size for size, count in _sizes(width, most) for _ in range(count)]
+    return list(zip(accumulate(sizes, initial=0), sizes, strict=False))
+
+
+def _sizes(width: int, most: int) -> list[tuple[int, int]]:
+    """The two sizes that a width is cut into, larger first, and how many tiles are of each."""
     count = -(-width // most)
     small, larger = divmod(width, count)
-    sizes = [small + 1] * larger + [small] * (count - larger)
-    return [(sum(sizes[:i]), size) for i, size in enumerate(sizes)]
+    return [(small + 1, larger), (small, count - larger)]
 
 
 def choose(machine: Machine, *, width: int, rows: int, channels: int, depth: int) -> Tile:
@@ -78,9 +84,10 @@ def choose(machine: Machine, *, width: int, rows: int, channels: int, depth: int
             continue
         for pixels in range(1, max(1, (machine.registers - vectors - 1) // vectors) + 1):
             cycles = 0.0
-            for _, size in split(width, pixels):
+            for size, count in _sizes(width, pixels):
                 sums = vectors * size
-                cycles += max(sums / 2, (vectors + size) / 2, 4 * min(1.0, sums / _CHAINS)) + (20 + 2 * sums) / depth
+                step = max(sums / 2, (vectors + size) / 2, 4 * min(1.0, sums / _CHAINS))
+                cycles += count * (step + (20 + 2 * sums) / depth)
             cost = (panels * cycles, -vectors, pixels)
             if best is None or cost < best:
                 best = cost
