@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import NETWORKS, built
+from networks import NETWORKS, Net, built, conv, mean, prepared
 from torch import Tensor, nn
 
 from joulefront.prune.cost import Cost, Predictor, count
@@ -19,7 +19,7 @@ from joulefront.prune.groups import Groups, find_groups, shapes
 from joulefront.prune.space import find_space
 from joulefront.prune.surgery import cut, shrink
 from joulefront.prune.weights import load, save
-from joulefront.records import Space
+from joulefront.records import Gene, Space
 
 GENES = {
     "cnn": ["conv1", "conv2", "dense1"],
@@ -114,3 +114,18 @@ def test_the_cost_is_what_the_literature_counts() -> None:
     net, example = built("cnn")
     macs = 26 * 26 * 32 * 9 + 24 * 24 * 64 * 32 * 9 + 9216 * 128 + 1280
     assert count(net, example) == Cost(1_199_882, macs)
+
+
+def test_weights_that_are_computed_from_others_cost_what_they_are_applied_for() -> None:
+    def plain() -> Net:
+        return Net(lambda n, x: n.head(mean(n.up(n.stem(x)))), stem=conv(3, 8), up=conv(8, 16), head=nn.Linear(16, 5))
+
+    net, example = prepared(plain)
+    expected = count(net, example)
+    nn.utils.parametrizations.weight_norm(net.stem)
+    # One length for each of the eight filters, beside the weight that is scaled to it.
+    assert count(net, example) == Cost(expected.params + 8, expected.macs)
+    space = find_space(net, example, multiple=4, floor=0.25, exclude=["stem"])
+    assert space.genes == (Gene("up", (4, 8, 12, 16)),)
+    small = cut(net, example, space, (1,), L2())
+    assert count(small, example) == Predictor(net, example, space)((1,))

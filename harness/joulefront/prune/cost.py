@@ -26,7 +26,7 @@ class Cost:
 def count(model: nn.Module, example: Example) -> Cost:
     """The cost of ``model`` as it is."""
     sizes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    return _cost(sizes, _positions(model, example))
+    return _cost(sizes, *_applied(model, example))
 
 
 class Predictor:
@@ -40,7 +40,7 @@ class Predictor:
     def __init__(self, model: nn.Module, example: Example, space: Space) -> None:
         self._space = space
         self._sizes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-        self._positions = _positions(model, example)
+        self._positions, self._computed = _applied(model, example)
         groups = find_groups(model, example).by_name
         self._axes = [
             (index, axis.tensor, axis.dim, axis.owned.shape[1])
@@ -54,23 +54,34 @@ class Predictor:
         removed = [gene.widths[-1] - gene.widths[index] for gene, index in zip(self._space.genes, genome, strict=True)]
         for gene, tensor, dim, owned in self._axes:
             sizes[tensor][dim] -= owned * removed[gene]
-        return _cost({name: tuple(shape) for name, shape in sizes.items()}, self._positions)
+        return _cost({name: tuple(shape) for name, shape in sizes.items()}, self._positions, self._computed)
 
 
-def _cost(sizes: dict[str, tuple[int, ...]], positions: Counter[str]) -> Cost:
+def _cost(sizes: dict[str, tuple[int, ...]], positions: Counter[str], computed: int) -> Cost:
     elements = {name: math.prod(shape) for name, shape in sizes.items()}
-    return Cost(sum(elements.values()), sum(elements[name] * times for name, times in positions.items()))
+    return Cost(sum(elements.values()), computed + sum(elements[name] * times for name, times in positions.items()))
 
 
-def _positions(model: nn.Module, example: Example) -> Counter[str]:
-    """At how many positions each weight is applied in one forward pass, by its name."""
+def _applied(model: nn.Module, example: Example) -> tuple[Counter[str], int]:
+    """At how many positions each weight is applied in one forward pass, by its name.
+
+    Also the multiply-accumulates of weights that are computed from other parameters (torch's parametrizations): these
+    have no name, and no genome cuts them.
+    """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     positions: Counter[str] = Counter()
+    computed = 0
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal computed
         applied = inputs[0] if isinstance(module, _ConvTransposeNd) else output
-        weight = module.get_parameter("weight")
-        positions[names[id(weight)]] += applied.numel() // weight.shape[0]
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        times = applied.numel() // weight.shape[0]
+        if id(weight) in names:
+            positions[names[id(weight)]] += times
+        else:
+            computed += weight.numel() * times
 
     layers = [module for module in model.modules() if isinstance(module, _ConvNd | nn.Linear)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
@@ -80,4 +91,4 @@ def _positions(model: nn.Module, example: Example) -> Counter[str]:
     finally:
         for hook in hooks:
             hook.remove()
-    return positions
+    return positions, computed
