@@ -18,7 +18,7 @@ from torch import nn
 from joulefront import training
 from joulefront.errors import ConfigError
 from joulefront.tasks import ready_made
-from joulefront.tasks.base_model import fingerprint, trained_once
+from joulefront.tasks.base_model import trained_once
 from joulefront.tasks.idx import read_idx
 from joulefront.tasks.images import ShiftedImages, stratified
 from joulefront.tasks.models import by_name, cnn, resnet20
@@ -154,10 +154,12 @@ def test_two_processes_train_it_once(fresh_cache: Path, tmp_path: Path) -> None:
     assert log.read_text() == "trained\n"
 
 
-def test_a_fingerprint_sees_elements_shapes_and_types() -> None:
-    tensors = [torch.zeros(4), torch.ones(4), torch.zeros(2, 2), torch.zeros(4, dtype=torch.int32)]
-    assert len({fingerprint(tensor) for tensor in tensors}) == 4
-    assert fingerprint(torch.zeros(4)) == fingerprint(torch.zeros(4))
+def test_a_base_model_is_trained_on_one_thread_whoever_asks(fresh_cache: Path) -> None:
+    seen: list[int] = []
+    torch.set_num_threads(2)
+    trained_once(nn.Linear(2, 2), "line", lambda model: seen.append(torch.get_num_threads()))
+    assert seen == [1]
+    assert torch.get_num_threads() == 2
 
 
 IDX = struct.pack(">HBB2I", 0, 8, 2, 2, 3) + bytes(range(6))
@@ -178,6 +180,7 @@ def test_idx_files_are_read_packed_or_not(name: str, tmp_path: Path) -> None:
         ("file", b"", "not an idx file"),
         ("file.gz", IDX, "cannot be read"),
         ("file.gz", gzip.compress(IDX)[:-4], "cannot be read"),
+        ("file.gz", gzip.compress(IDX)[:10] + b"\x07" * 20, "cannot be read: Error -3"),
         ("file.gz", gzip.compress(IDX)[:12] + b"\xff" * 20, "cannot be read"),
     ],
 )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import nn
 
 from joulefront.cache import Cache, disk, key_of
 
@@ -22,6 +22,8 @@ _WEIGHTS = "weights.safetensors"
 def trained_once(model: nn.Module, name: str, train: Callable[[nn.Module], None], **inputs: Any) -> None:
     """Give ``model``, in place, the weights that ``train`` gives it: out of the cache, or by training it now.
 
+    It is trained on one thread, whoever asks: on several, other weights come out.
+
     ``inputs`` is everything else that the weights depend on, as plain values: what was trained from the same is used
     again. Processes that ask at the same time wait for the one that trains; what is damaged is trained anew.
     """
@@ -30,7 +32,8 @@ def trained_once(model: nn.Module, name: str, train: Callable[[nn.Module], None]
 
     def make(folder: Path) -> dict[str, Any]:
         _log.info("training the base model %s, once; it is kept in %s", name, cache.folder)
-        train(model)
+        with _one_thread():
+            train(model)
         with disk(str(folder)):
             (folder / _WEIGHTS).write_bytes(save(dict(model.state_dict())))
         return {"name": name, **inputs}
@@ -47,10 +50,11 @@ def trained_once(model: nn.Module, name: str, train: Callable[[nn.Module], None]
         lock.release()
 
 
-def fingerprint(*tensors: Tensor) -> str:
-    """A sha256 of the tensors' shapes, types and elements."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

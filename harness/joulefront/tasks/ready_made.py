@@ -18,7 +18,7 @@ from joulefront import training
 from joulefront.config import nearest
 from joulefront.errors import ConfigError
 from joulefront.tasks import models
-from joulefront.tasks.base_model import fingerprint, trained_once
+from joulefront.tasks.base_model import trained_once
 from joulefront.tasks.idx import read_idx
 from joulefront.tasks.images import ShiftedImages, Splits, stratified
 from joulefront.tasks.task import Task
@@ -60,7 +60,7 @@ def mnist5k(model: Literal["cnn", "cnn_bn", "resnet20"] = "cnn") -> Task:
         "cnn_bn": Recipe(12, 0.05, 64),
         "resnet20": Recipe(12, 0.1, 64),
     }
-    return _task("mnist5k", model, recipes, splits, data=fingerprint(images, labels))
+    return _task("mnist5k", model, recipes, splits, data=TensorDataset(images, labels))
 
 
 def digits(model: Literal["tiny"] = "tiny") -> Task:
@@ -77,7 +77,7 @@ def digits(model: Literal["tiny"] = "tiny") -> Task:
     train, validation, test = stratified(labels, (1077, 360, 360), SEED)
     parts = [TensorDataset(images[part], labels[part]) for part in (train, validation, test)]
     splits = Splits(*parts)
-    return _task("digits", model, {"tiny": Recipe(10, 0.1, 64)}, splits, data=fingerprint(images, labels))
+    return _task("digits", model, {"tiny": Recipe(10, 0.1, 64)}, splits, data=TensorDataset(images, labels))
 
 
 def fashion_mnist(model: Literal["cnn", "cnn_bn", "resnet20"] = "cnn_bn", folder: str = FASHION_FOLDER) -> Task:
@@ -100,11 +100,11 @@ def fashion_mnist(model: Literal["cnn", "cnn_bn", "resnet20"] = "cnn_bn", folder
         "cnn_bn": Recipe(6, 0.05, 128),
         "resnet20": Recipe(6, 0.1, 128),
     }
-    return _task("fashion_mnist", model, recipes, splits, data=fingerprint(known_images, known_labels))
+    return _task("fashion_mnist", model, recipes, splits, data=TensorDataset(known_images, known_labels))
 
 
-def _task(name: str, model_name: str, recipes: dict[str, Recipe], splits: Splits, *, data: str) -> Task:
-    """The task with its base model, trained now if it never was."""
+def _task(name: str, model_name: str, recipes: dict[str, Recipe], splits: Splits, *, data: TensorDataset) -> Task:
+    """The task with its base model, trained now if it never was; ``data`` is all that the splits are taken from."""
     if model_name not in recipes:
         raise ConfigError(f"{name}: unknown model {model_name!r}; {nearest(model_name, recipes)}")
     recipe = recipes[model_name]
@@ -118,7 +118,15 @@ def _task(name: str, model_name: str, recipes: dict[str, Recipe], splits: Splits
     def train(model: nn.Module) -> None:
         training.fit(model, task, **asdict(recipe), seed=SEED, precision=precision)
 
-    trained_once(model, f"{name}-{model_name}", train, data=data, seed=SEED, precision=precision, recipe=asdict(recipe))
+    trained_once(
+        model,
+        f"{name}-{model_name}",
+        train,
+        data=training.data_sha256(data),
+        seed=SEED,
+        precision=precision,
+        recipe=asdict(recipe),
+    )
     model.eval()
     return task
 
