@@ -52,6 +52,39 @@ def test_the_folder_is_private_and_removed(transport):
     assert not path.parent.exists()
 
 
+def another_file_system(*_):
+    raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_only_what_was_shipped_last_takes_room(transport, tmp_path, monkeypatch, linked):
+    if not linked:
+        monkeypatch.setattr(os, "link", another_file_system)
+    files = [tmp_path / f"{number}.so" for number in range(6)]
+    for file in files:
+        file.write_bytes(b"x" * 100)
+    reference = transport.put(files[0], "r" * 64)
+    for number, file in enumerate(files[1:]):
+        path = Path(transport.put(file, str(number) * 64))
+        assert path.stat().st_nlink == (2 if linked else 1) or path.stat().st_dev != file.stat().st_dev
+        assert transport.put(files[0], "r" * 64) == reference
+        assert Path(reference).read_bytes() == path.read_bytes() == b"x" * 100
+    assert len(list(transport._folder.iterdir())) == 3
+
+
+def test_folders_of_sessions_that_were_killed_are_swept_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    process = psutil.Popen([sys.executable, "-c", ""])
+    process.wait()
+    killed, lives = tmp_path / f"joulefront-{process.pid}-abcd1234", tmp_path / f"joulefront-{os.getppid()}-abcd1234"
+    strangers = [tmp_path / name for name in (f"joulefront-{process.pid}", "joulefront-x-y", "joulefront-1-2-3")]
+    for folder in (killed, lives, *strangers):
+        folder.mkdir()
+        (folder / "x.so").write_bytes(b"x")
+    with closing(local.LocalTransport()) as transport:
+        assert set(tmp_path.iterdir()) == {lives, *strangers, transport._folder}
+
+
 def test_a_full_disk_leaves_no_partial_file(transport, tmp_path, monkeypatch):
     (tmp_path / "x.so").write_bytes(b"x" * 100)
     copy = shutil.copyfile
@@ -60,6 +93,7 @@ def test_a_full_disk_leaves_no_partial_file(transport, tmp_path, monkeypatch):
         Path(target).write_bytes(b"x" * 50)
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
+    monkeypatch.setattr(os, "link", another_file_system)
     monkeypatch.setattr(shutil, "copyfile", half)
     with pytest.raises(TransportError, match="No space left on device"):
         transport.put(tmp_path / "x.so", "0" * 64)

@@ -83,6 +83,17 @@ def test_a_file_is_shipped_once(transport, tmp_path):
     assert transport.put(file, sha256) == path
 
 
+def test_many_files_are_shipped_and_each_may_be_shipped_again(transport, channel, tmp_path):
+    files = [tmp_path / f"{number}.so" for number in range(10)]
+    for number, file in enumerate(files):
+        file.write_bytes(bytes([number]) * 100)
+        assert shipped(transport, channel, file).kind == "Crashed"
+    # Two at least, the reference and a candidate, are there at a time.
+    for _ in range(2):
+        for file in (files[0], files[5]):
+            assert shipped(transport, channel, file).kind == "Crashed"
+
+
 def test_a_file_that_cannot_be_shipped_leaves_nothing_behind(transport, tmp_path):
     file = tmp_path / "network.so"
     sha256 = hashlib.sha256(b"x").hexdigest()
