@@ -19,7 +19,7 @@ class TargetTable(Table):
     triple: str = Field(min_length=1, description="LLVM's -mtriple, such as aarch64-linux-gnu.")
     cpu: str = Field(min_length=1, description="LLVM's -mcpu, such as cortex-a72.")
     features: tuple[str, ...] = Field(default=(), strict=False, description='LLVM\'s -mattr, such as ["+neon"].')
-    vector_floats: int = Field(ge=1, description="How many float32 one vector register holds.")
+    vector_floats: Literal[1, 2, 4, 8, 16, 32, 64] = Field(description="How many float32 one vector register holds.")
     vector_registers: int = Field(ge=1, description="How many such registers there are.")
 
 
