@@ -95,6 +95,30 @@ def test_a_network_may_have_several_inputs(tmp_path: Path) -> None:
     assert difference(Gated().eval(), inputs, WIDEST, tmp_path) <= 1e-5
 
 
+def test_integers_take_the_same_passes(tmp_path: Path) -> None:
+    class Conditioned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.embedding = nn.Conv2d(3, 5, 3, padding=1), nn.Embedding(10, 5)
+
+        def forward(self, x: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+            embedded = self.embedding(number.clamp(min=0).unsqueeze(-1)).unsqueeze(-1).transpose(1, 2)
+            return self.conv(x) + embedded, number.clamp(max=4)
+
+    torch.manual_seed(0)
+    inputs = (torch.randn(2, 3, 6, 6), torch.tensor([-3, 7]))
+    assert difference(Conditioned().eval(), inputs, WIDEST, tmp_path) <= 1e-5
+
+
+@pytest.mark.parametrize("bounds", [(0.25, None), (None, 0.25), (-0.25, 0.25), (float("-inf"), float("inf"))])
+def test_clamp_has_one_bound_or_two(bounds: tuple[float | None, float | None], tmp_path: Path) -> None:
+    class Clamped(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.clamp(x, *bounds) + 1
+
+    assert difference(Clamped().eval(), (torch.linspace(-1, 1, 9),), WIDEST, tmp_path) <= 1e-6
+
+
 @pytest.mark.parametrize(
     "pick",
     [

@@ -37,8 +37,7 @@ class Fold(Rewriter):
         if name == "relax.nn.batch_norm":
             return self.batch_norm(call)
         if name == "relax.clip":
-            low, high = (relax.const(float(bound.value), call.ty.dtype) for bound in call.args[1:])
-            return op.minimum(self.builder_.emit(op.maximum(call.args[0], low)), high)
+            return self.clip(call)
         if name == "relax.nn.adaptive_avg_pool2d" and [int(size) for size in call.attrs.output_size or []] == [1, 1]:
             axes = [call.attrs.layout.index("H"), call.attrs.layout.index("W")]
             return op.mean(call.args[0], axes, keepdims=True)
@@ -47,6 +46,14 @@ class Fold(Rewriter):
             return op.take(*call.args, axis=call.attrs.axis, mode="wrap")
         folded = self.folded(name, call)
         return self.moved(name, call) if folded is None else folded
+
+    def clip(self, call: Any) -> Any:
+        """Clipping as a maximum and a minimum, of which an infinite bound needs none."""
+        result, *bounds = call.args
+        for operator, bound in zip((op.maximum, op.minimum), bounds, strict=True):
+            if not np.isinf(bound.value):
+                result = self.builder_.emit(operator(result, relax.const(bound.value, call.ty.dtype)))
+        return result
 
     def moved(self, name: str, call: Any) -> Any | None:
         """The call as a change of shape that moves no data."""

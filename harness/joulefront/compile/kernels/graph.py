@@ -19,9 +19,9 @@ def constant(expr: Any) -> NDArray[Any] | None:
 
 
 def shape_of(expr: Any) -> tuple[int, ...] | None:
-    """The shape of a float32 tensor, if all of it is known."""
+    """The shape of a tensor, if all of it is known."""
     kind = expr.ty
-    if not isinstance(kind, relax.TensorType) or str(kind.dtype) != "float32" or kind.shape is None:
+    if not isinstance(kind, relax.TensorType) or kind.shape is None:
         return None
     try:
         return tuple(int(extent) for extent in kind.shape)
