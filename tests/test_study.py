@@ -31,6 +31,9 @@ def shared_processes() -> Iterator[None]:
         def close(self) -> None:
             pass
 
+        def stop(self) -> None:
+            pass
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("joulefront.study.Workers", Shared)
         yield

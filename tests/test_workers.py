@@ -13,8 +13,9 @@ from joulefront.config import StudyConfig, parse
 from joulefront.errors import BenchError, ConfigError, Crashed
 from joulefront.prepare import Recipe
 from joulefront.records import Prepared
+from joulefront.study import run
 from joulefront.workers import Workers
-from simulated import TARGET, study_text
+from simulated import TARGET, Bench, Silent, bench_of, study_text
 
 TASK = """
 import os, sys, torch
@@ -164,6 +165,16 @@ def test_the_key_follows_what_a_candidate_is_made_from(tmp_path: Path, fresh_cac
         ("nn.ReLU()", "nn.ReLU6()"),  # what the model computes, with the same weights
     ):
         assert not set(key_and_artifact(TASK.replace(*change))) & set(base)
+
+
+def test_a_study_does_not_go_on_with_other_data(tmp_path: Path, fresh_cache: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(study_text(evaluations=4).replace('kind = "digits"', 'kind = "tasks.py:good"'))
+    (tmp_path / "tasks.py").write_text(TASK)
+    run(file, tmp_path / "results", Silent(), bench_of(Bench()))
+    (tmp_path / "tasks.py").write_text(TASK.replace("torch.arange(64) % 10)", "torch.arange(64) % 9)", 1))
+    with pytest.raises(ConfigError, match=r"begun with another task: data was '\w+', is '\w+'; task was"):
+        run(file, tmp_path / "results", Silent(), bench_of(Bench()))
 
 
 def test_workers_end_with_their_host(tmp_path: Path) -> None:
