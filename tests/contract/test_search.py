@@ -229,3 +229,13 @@ def test_a_generation_of_failures_does_not_set_what_a_weighted_sum_normalises_by
         return [trial.genome for trial in play(search_of("weighted-sum", evaluations=80), of)]
 
     assert played(1.0) == played(2.0**-10)
+
+
+def test_units_do_not_matter(kind: str) -> None:
+    def in_microseconds(genome: Genome, number: int) -> Trial:
+        trial = outcome(genome, number)
+        objectives = {**trial.objectives, "latency_s": trial.objectives["latency_s"] * 2.0**-20}
+        return Trial(number, genome, "screen", objectives=objectives)
+
+    seconds = [trial.genome for trial in play(search_of(kind))]
+    assert [trial.genome for trial in play(search_of(kind), in_microseconds)] == seconds

@@ -50,6 +50,7 @@ class Evolution:
         self._left = min(evaluations, space.size)
         self._told: dict[Genome, Trial] = {}
         self._generation: Any = None
+        self._unit: NDArray[np.float64] | None = None
         upper = [len(gene.widths) - 1 for gene in space.genes]
         self._problem = Problem(
             n_var=len(upper),
@@ -99,10 +100,19 @@ class Evolution:
         return len(self._objectives)
 
     def _values(self, trials: Sequence[Trial]) -> NDArray[np.float64]:
-        """What the algorithm minimises, (trials, outcomes); a failed trial gets the worst that was ever told."""
+        """What the algorithm minimises, (trials, outcomes); a failed trial gets the worst that was ever told.
+
+        In units of the largest values of the first generation that ran, since pymoo's SPEA2 has thresholds that take
+        microseconds for nothing.
+        """
         told = np.array([self._row(trial) for trial in self._told.values() if not trial.failure])
-        worst = told.max(axis=0) if len(told) else np.ones(len(self._objectives))
-        return np.array([worst if trial.failure else self._row(trial) for trial in trials])
+        if not len(told):
+            return np.ones((len(trials), len(self._objectives)))
+        worst = told.max(axis=0)
+        if self._unit is None:
+            largest = np.abs(told).max(axis=0)
+            self._unit = np.where(largest > 0, largest, 1.0)
+        return np.array([worst if trial.failure else self._row(trial) for trial in trials]) / self._unit
 
     def _row(self, trial: Trial) -> list[float]:
         return [trial.objectives[name] for name in self._objectives]
