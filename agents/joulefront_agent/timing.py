@@ -1,6 +1,7 @@
 """When to stop warming up, and how long to sample. The timer itself is the runtime's own.
 
 A timer takes a number of inferences and returns the time of each, in s; before those it runs one that it discards.
+Its clock is the time of day, so a time is negative when that was set back meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from joulefront_agent.sensors import Sensor
-from joulefront_agent.wire import Energy
+from joulefront_agent.wire import Energy, Failure
 
 Timer = Callable[[int], Sequence[float]]
 
@@ -19,25 +20,31 @@ _BLOCKS = 5
 _BLOCK_S = 0.01
 _BOUND = 0.05
 _MOST_SAMPLES = 10_000
+_MOST_STEPS = 10
+_LEAST_S = 1e-9
 
 
 def warm_up(timer: Timer, limit_s: float, clock: Callable[[], float] = monotonic) -> tuple[float, bool]:
     """Run until five successive blocks of about 10 ms agree; returns how long it took, in s, and whether they did.
 
     They agree when neither the slope through their medians (over their whole length) nor the medians' interquartile
-    range is above 5 % of the median. It stops without that before it would take longer than ``limit_s``.
+    range is above 5 % of the median. It stops without that before it would take longer than ``limit_s``; what is left
+    of that when five blocks no longer fit is warmed up as well. Two inferences always run. Raises Failure (BadClock).
     """
     began_s = clock()
-    inference_s = timer(1)[0]
+    inference_s = _one(timer)
     while True:
-        count = max(1, math.ceil(_BLOCK_S / max(inference_s, 1e-9)))
+        count = max(1, math.ceil(_BLOCK_S / inference_s))
         if clock() - began_s + (count * _BLOCKS + 1) * inference_s > limit_s:
+            while clock() - began_s + 2 * inference_s <= limit_s:
+                inference_s = _one(timer)
             return clock() - began_s, False
         samples = timer(count * _BLOCKS)
         medians = [statistics.median(samples[start : start + count]) for start in range(0, len(samples), count)]
         if steady(medians):
             return clock() - began_s, True
-        inference_s = statistics.median(medians)
+        # By half at most, so that a clock too coarse or set back makes no round last for ever.
+        inference_s = max(statistics.median(medians), inference_s / 2)
 
 
 def steady(medians: Sequence[float]) -> bool:
@@ -50,22 +57,35 @@ def steady(medians: Sequence[float]) -> bool:
     return abs(slope) * (len(medians) - 1) <= bound and upper - lower <= bound
 
 
-def sample(timer: Timer, least_s: float, least: int, limit_s: float) -> list[float]:
+def sample(timer: Timer, least_s: float, least: int, limit_s: float) -> tuple[list[float], int]:
     """The time of each of at least ``least`` inferences that take at least ``least_s`` together, all in s.
 
-    ``limit_s`` goes before both, but one inference is always timed; and 10,000 samples are enough of any network.
+    ``limit_s`` goes before both, but one inference is always timed; and 10,000 samples are enough of any network. A
+    negative one is no sample: how many were left out comes second. Raises Failure (BadClock) when they are many.
     """
-    samples = list(timer(1))
+    samples, steps = [_one(timer)], 0
     while True:
         total_s = sum(samples)
-        inference_s = max(statistics.median(samples), 1e-9)
+        inference_s = max(statistics.median(samples), _LEAST_S)
         wanted = max(least - len(samples), math.ceil((least_s - total_s) / inference_s))
         # One more than is timed: each call of the timer discards its first.
         affordable = math.floor((limit_s - total_s) / inference_s) - 1
         count = min(wanted, affordable, _MOST_SAMPLES - len(samples))
         if count < 1:
-            return samples
-        samples += timer(count)
+            return samples, steps
+        taken = [taken_s for taken_s in timer(count) if taken_s >= 0]
+        steps += count - len(taken)
+        if steps > _MOST_STEPS:
+            raise Failure("BadClock", f"the device's time of day was set back {steps} times while a network was timed")
+        samples += taken
+
+
+def _one(timer: Timer) -> float:
+    """The time of one inference, in s, timed again when the clock was set back. Raises Failure (BadClock)."""
+    for _ in range(_MOST_STEPS):
+        if (taken_s := timer(1)[0]) > 0:
+            return taken_s
+    raise Failure("BadClock", f"the device's time of day does not go on: {_MOST_STEPS} inferences took no time")
 
 
 def energy(run: Callable[[int], int], inference_s: float, sensor: Sensor, least_s: float) -> Energy:
@@ -77,7 +97,7 @@ def energy(run: Callable[[int], int], inference_s: float, sensor: Sensor, least_
     sensor.start()
     began_s = monotonic()
     while (left_s := least_s - (monotonic() - began_s)) > 0:
-        count += run(max(1, math.ceil(left_s / inference_s)))
+        count += run(max(1, math.ceil(left_s / max(inference_s, _LEAST_S))))
     reading = sensor.stop()
     return Energy(
         energy_j=reading.energy_j,

@@ -170,12 +170,14 @@ class Energy:
 class Ran:
     """What one child process did.
 
-    ``outputs`` are there when they were asked for. ``samples_s`` holds the time of every inference after warm-up, in s.
+    ``outputs`` are there when they were asked for. ``samples_s`` holds the time of every inference after warm-up, in s,
+    but for those, ``clock_steps`` of them, during which the device's clock was set back.
     ``steady`` says whether warm-up met its test. ``before`` and ``after`` are the machine's conditions.
     """
 
     outputs: tuple[Tensor, ...]
     samples_s: tuple[float, ...]
+    clock_steps: int
     warm_up_s: float
     steady: bool
     energy: Energy | None
@@ -199,6 +201,7 @@ class Ran:
         return cls(
             outputs=tuple(Tensor.from_wire(item) for item in _list(table["outputs"], "outputs")),
             samples_s=samples,
+            clock_steps=_take(table["clock_steps"], "clock_steps", int, least=0),
             warm_up_s=_take(table["warm_up_s"], "warm_up_s", float, least=0),
             steady=_take(table["steady"], "steady", bool),
             energy=None if table["energy"] is None else Energy.from_wire(table["energy"]),

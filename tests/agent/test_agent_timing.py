@@ -4,6 +4,7 @@ import pytest
 
 from joulefront_agent import timing
 from joulefront_agent.sensors import Reading
+from joulefront_agent.wire import Failure
 
 
 class Timer:
@@ -45,10 +46,18 @@ def test_a_network_that_never_settles_is_stopped_at_the_limit_and_flagged():
     timer = Timer(lambda number: 1e-3 * (1 + number / 100))
     seconds, steady = timing.warm_up(timer, 0.5, timer.clock)
     assert not steady
-    assert seconds <= 0.5
+    assert seconds == pytest.approx(0.5, rel=0.02)  # what five blocks leave of it is used too
 
 
-def test_a_network_too_slow_for_the_test_is_flagged_without_running_long():
+def test_a_network_too_slow_for_five_blocks_is_warmed_up_one_by_one():
+    timer = Timer(lambda number: 0.1)
+    seconds, steady = timing.warm_up(timer, 0.55, timer.clock)
+    assert not steady
+    assert seconds == pytest.approx(0.4)
+    assert timer.calls == [1, 1]
+
+
+def test_a_network_too_slow_for_the_limit_is_flagged_without_running_long():
     timer = Timer(lambda number: 2.0)
     _, steady = timing.warm_up(timer, 0.5, timer.clock)
     assert not steady
@@ -81,15 +90,51 @@ def test_steady(medians, expected):
 )
 def test_how_many_samples_are_taken(latency_s, count):
     timer = Timer(lambda number: latency_s)
-    assert len(timing.sample(timer, 0.1, 30, 1.0)) == pytest.approx(count, abs=1)
+    assert len(timing.sample(timer, 0.1, 30, 1.0)[0]) == pytest.approx(count, abs=1)
 
 
 def test_no_sample_is_lost_or_changed():
     timer = Timer(lambda number: 1e-3 + 1e-7 * number)
-    samples = timing.sample(timer, 0.01, 5, 1.0)
+    samples, _ = timing.sample(timer, 0.01, 5, 1.0)
     numbers = [round((sample - 1e-3) / 1e-7) for sample in samples]
     assert numbers == sorted(set(numbers))
     assert sum(timer.calls) == len(samples)
+
+
+@pytest.mark.parametrize("stepped", [0, 1, 3, 40])
+def test_a_clock_that_is_set_back_costs_a_sample_and_nothing_else(stepped):
+    timer = Timer(lambda number: -5.0 if number == stepped else 1e-3)
+    samples, steps = timing.sample(timer, 0.1, 30, 1.0)
+    assert set(samples) == {1e-3}
+    assert len(samples) == pytest.approx(100, abs=1)
+    assert steps == (stepped > 1)  # the first of each call is no sample, and the second was timed again
+
+
+@pytest.mark.parametrize("latency_s", [0.0, -1.0])
+def test_a_clock_that_does_not_go_on_is_nobodys_fault_and_no_hang(latency_s):
+    timer = Timer(lambda number: latency_s)
+    for measure in (lambda: timing.warm_up(timer, 1.0), lambda: timing.sample(timer, 0.1, 30, 1.0)):
+        with pytest.raises(Failure, match="time of day does not go on") as caught:
+            measure()
+        assert caught.value.kind == "BadClock"
+
+
+def test_a_clock_that_is_set_back_again_and_again_is_nobodys_fault():
+    timer = Timer(lambda number: 1e-3 if number < 2 else -1.0)
+    with pytest.raises(Failure, match="set back 99 times"):
+        timing.sample(timer, 0.1, 30, 1.0)
+
+
+def test_a_clock_too_coarse_makes_no_round_of_warming_up_endless():
+    timer = Timer(lambda number: 1e-3 if number < 2 else 0.0)
+    real = Timer(lambda number: 1e-3)
+
+    def time(count):
+        real(count)
+        return timer(count)
+
+    seconds, _ = timing.warm_up(time, 1.0, real.clock)
+    assert seconds < 2.0
 
 
 def test_the_energy_window_counts_every_inference_that_ran():
@@ -109,6 +154,7 @@ def test_the_energy_window_counts_every_inference_that_ran():
         counts.append(count + 1)
         return count + 1
 
+    assert timing.energy(run, 0.0, Sensor(), 1e-6).inferences == counts.pop()  # a clock too coarse to tell
     energy = timing.energy(run, 1e-4, Sensor(), 0.005)
     assert energy.inferences == sum(counts) >= 51
     assert (energy.energy_j, energy.window_s, energy.sensor, energy.covers) == (10.0, 0.02, "fake", "everything")

@@ -27,6 +27,7 @@ ENERGY = wire.Energy(1.5, 2.0, 1000, 1e-6, 1e-3, "rapl", "package-0")
 RAN = wire.Ran(
     outputs=(wire.Tensor((), "int64", bytes(8)),),
     samples_s=(1e-3, 2e-3),
+    clock_steps=1,
     warm_up_s=0.1,
     steady=True,
     energy=ENERGY,
@@ -121,7 +122,14 @@ def test_every_key_of_a_run_is_needed(key):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("samples_s", []), ("samples_s", [None]), ("before", {"a": [1]}), ("after", {"a": True}), ("steady", None)],
+    [
+        ("samples_s", []),
+        ("samples_s", [None]),
+        ("clock_steps", -1),
+        ("before", {"a": [1]}),
+        ("after", {"a": True}),
+        ("steady", None),
+    ],
 )
 def test_what_ran_is_checked_as_well(key, value):
     with pytest.raises(wire.WireError, match=key):

@@ -67,6 +67,10 @@ def test_one_repeat_says_nothing_about_the_spread():
     assert relative_width(estimate) == math.inf
 
 
+def test_a_latency_of_nothing_has_no_width_that_is_narrow_enough():
+    assert relative_width(median_latency([[0.0], [0.0]])) == math.inf
+
+
 def test_a_latency_is_never_negative():
     assert median_latency([[1e-3], [9e-3]]).low == 0.0
 

@@ -217,6 +217,8 @@ def _doubts(repeats: list[wire.Ran]) -> list[str]:
     if unsteady := sum(not ran.steady for ran in repeats):
         longest_s = max(ran.warm_up_s for ran in repeats)
         doubts.append(f"warm-up was not shown to be steady in {unsteady} of {len(repeats)} repeats ({longest_s:.2g} s)")
+    if steps := sum(ran.clock_steps for ran in repeats):
+        doubts.append(f"the device's clock was set back {steps} times meanwhile: as many samples were left out")
     before, after = repeats[0].before, repeats[-1].after
     if before["throttles"] is not None and after["throttles"] is not None and after["throttles"] > before["throttles"]:
         doubts.append(f"the processor was throttled {after['throttles'] - before['throttles']} times meanwhile")

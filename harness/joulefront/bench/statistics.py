@@ -35,5 +35,9 @@ def median_latency(repeats_s: Sequence[Sequence[float]]) -> Estimate:
 
 
 def relative_width(estimate: Estimate) -> float:
-    """Half the interval's width as a share of the value."""
-    return math.inf if math.isinf(estimate.high) else (estimate.high - estimate.low) / 2 / estimate.value
+    """Half the interval's width as a share of the value; of a value of 0, which a coarse clock gives, no width is."""
+    return (
+        math.inf
+        if math.isinf(estimate.high) or not estimate.value
+        else (estimate.high - estimate.low) / 2 / estimate.value
+    )
