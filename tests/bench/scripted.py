@@ -11,7 +11,7 @@ FACTS = {
     "protocol": wire.VERSION,
     "tvm_ffi": importlib.metadata.version("apache-tvm-ffi"),
     "architecture": "x86_64",
-    "features": "abm avx avx2 bmi1 bmi2 f16c fma movbe",
+    "features": "cx16 lahf_lm pni popcnt sse4_1 sse4_2 ssse3 abm avx avx2 bmi1 bmi2 f16c fma movbe",
     "cores": 4,
     "sensor": None,
     "sensor_reason": "no energy sensor: scripted",

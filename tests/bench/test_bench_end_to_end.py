@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,8 @@ def test_all_cores_may_be_used(jobs):
 def test_energy_is_read_from_the_device(jobs, tmp_path):
     folder = tmp_path / "sys/class/powercap/intel-rapl:0"
     folder.mkdir(parents=True)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(Path("/proc/cpuinfo").read_text())
     (folder / "name").write_text("package-0\n")
     (folder / "max_energy_range_uj").write_text("262143328850\n")
     (folder / "energy_uj").write_text("1000\n")

@@ -13,7 +13,8 @@ from joulefront_agent.wire import Tensor
 from joulefront_devices import Device
 from joulefront_devices.device import SettleTable, TargetTable
 
-V3 = "fpu sse4_2 abm avx avx2 bmi1 bmi2 f16c fma movbe"
+V2 = "fpu cx16 lahf_lm pni popcnt sse4_1 sse4_2 ssse3"
+V3 = f"{V2} abm avx avx2 bmi1 bmi2 f16c fma movbe"
 V4 = f"{V3} avx512f avx512bw avx512cd avx512dq avx512vl"
 
 
@@ -27,12 +28,19 @@ def facts(architecture, features, cores=4):
         ("x86_64", V4, Target("x86_64-linux-gnu", "x86-64-v4", (), 16, 32, 2)),
         ("x86_64", V3, Target("x86_64-linux-gnu", "x86-64-v3", (), 8, 16, 2)),
         ("x86_64", f"{V3} avx512f", Target("x86_64-linux-gnu", "x86-64-v3", (), 8, 16, 2)),
-        ("x86_64", "avx2 sse4_2", Target("x86_64-linux-gnu", "x86-64-v2", (), 4, 16, 2)),
+        ("x86_64", f"{V2} avx2", Target("x86_64-linux-gnu", "x86-64-v2", (), 4, 16, 2)),
+        ("x86_64", V3.replace("popcnt ", ""), Target("x86_64-linux-gnu", "x86-64", (), 4, 16, 2)),
+        ("x86_64", "fpu sse2", Target("x86_64-linux-gnu", "x86-64", (), 4, 16, 2)),
         ("aarch64", "fp asimd", Target("aarch64-linux-gnu", "generic", ("+neon",), 4, 32, 2)),
     ],
 )
 def test_the_target_is_read_from_the_device(architecture, features, expected):
     assert target_of(Device(name="x"), facts(architecture, features), 2) == expected
+
+
+def test_a_processor_that_does_not_tell_is_not_guessed():
+    with pytest.raises(ConfigError, match=r"device 'x': the features of its processor .*\[target\] table"):
+        target_of(Device(name="x"), facts("x86_64", ""), 2)
 
 
 def test_a_devices_own_target_goes_first():
