@@ -10,8 +10,9 @@ import torch
 from loading import NEON, WIDEST
 from torch import Tensor, nn
 
-from joulefront.compile import link
+from joulefront.compile import fold, link
 from joulefront.compile.compiler import TvmCompiler
+from joulefront.compile.target import tvm_target
 from joulefront.errors import CompileError, ConfigError
 from joulefront.records import Target
 
@@ -51,6 +52,17 @@ class Misfit(nn.Module):
         return y
 
 
+class Constants(nn.Module):
+    """What can be computed from its weights alone is not finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([-1.0, 0.0, 1e30, 1.0, 2.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.sqrt(self.scale) / (self.scale * self.scale)
+
+
 def message(model: nn.Module, folder: Path, target: Target = WIDEST, x: Tensor | None = None) -> str:
     with pytest.raises(CompileError) as caught:
         TvmCompiler(target).compile(model.eval(), (torch.ones(1, 5) if x is None else x,), folder / "model.so")
@@ -86,22 +98,55 @@ def test_an_import_that_fails_half_way_says_why(tmp_path: Path, capfd: pytest.Ca
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_pass_that_fails_says_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OverflowError("too much")
+
+    monkeypatch.setitem(fold._FOLDED, "relax.multiply", fail)
+    said = message(Constants(), tmp_path)
+    assert said.startswith(f"TVM cannot compile Constants for {WIDEST.cpu}: ")
+    assert said.endswith("too much")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_constants_that_are_not_finite_are_folded_in_silence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    TvmCompiler(WIDEST).compile(Constants().eval(), (torch.ones(1, 5),), tmp_path / "model.so")
+    assert [str(warning.message) for warning in recwarn] == []
+    assert capfd.readouterr() == ("", "")
+
+
 def test_other_types_than_float32_are_refused(tmp_path: Path) -> None:
     assert "fc.weight is float16" in message(Misfit().half(), tmp_path)
     assert "input 0 is float64" in message(Misfit(), tmp_path, x=torch.ones(1, 3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
-    ("triple", "cpu", "said"),
+    ("triple", "cpu", "features", "said"),
     [
-        ("x86_64-linux-gnu", "x86-64-v5", "did you mean x86-64-v"),
-        ("aarch64-linux-gnu", "cortex-a721", "did you mean cortex-a72"),
-        ("pdp11-linux-gnu", "generic", "pdp11-linux-gnu"),
+        ("x86_64-linux-gnu", "x86-64-v5", (), "did you mean x86-64-v"),
+        ("aarch64-linux-gnu", "cortex-a721", (), "did you mean cortex-a72"),
+        ("pdp11-linux-gnu", "generic", (), "pdp11-linux-gnu"),
+        ("x86_64-linux-gnu", "x86-64-v3", ("+fma", "+nosuch"), r"no feature 'nosuch'"),
+        ("x86_64-linux-gnu", "x86-64-v3", ("-nosuch",), "no feature 'nosuch'"),
+        ("x86_64-linux-gnu", "x86-64-v3", ("avxvnni",), r"\+avxvnni or -avxvnni"),
+        ("x86_64-linux-gnu", "x86-64-v3", ("",), "feature ''"),
     ],
 )
-def test_a_target_that_llvm_does_not_know(triple: str, cpu: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_target_that_llvm_does_not_know(
+    triple: str, cpu: str, features: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ConfigError, match=said):
-        TvmCompiler(Target(triple, cpu, (), 4, 32))
+        TvmCompiler(Target(triple, cpu, features, 4, 32))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_features_may_be_added_and_taken_away(capfd: pytest.CaptureFixture[str]) -> None:
+    tvm_target(Target("x86_64-linux-gnu", "x86-64-v3", ("+avxvnni", "-avx2", "-avx512f", "+prefer-256-bit"), 8, 16))
+    tvm_target(Target("aarch64-linux-gnu", "generic", ("+neon", "+sve", "-crc"), 4, 32))
     assert capfd.readouterr() == ("", "")
 
 

@@ -102,7 +102,8 @@ def test_integers_take_the_same_passes(tmp_path: Path) -> None:
             self.conv, self.embedding = nn.Conv2d(3, 5, 3, padding=1), nn.Embedding(10, 5)
 
         def forward(self, x: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
-            embedded = self.embedding(number.clamp(min=0).unsqueeze(-1)).unsqueeze(-1).transpose(1, 2)
+            row = number.clamp(min=0).unsqueeze(-1).squeeze(-1).unsqueeze(-1)
+            embedded = self.embedding(row).unsqueeze(-1).transpose(1, 2)
             return self.conv(x) + embedded, number.clamp(max=4)
 
     torch.manual_seed(0)

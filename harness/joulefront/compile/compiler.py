@@ -14,6 +14,7 @@ from joulefront.compile import link
 from joulefront.compile.export import first_line, imported
 from joulefront.compile.kernels import Machine
 from joulefront.compile.lower import lower
+from joulefront.compile.quiet import without_stderr
 from joulefront.compile.simplify import simplify
 from joulefront.compile.target import tvm_target
 from joulefront.errors import CompileError
@@ -48,7 +49,9 @@ class TvmCompiler:
         machine = Machine.of(self.target)
         try:
             with self._tvm_target as target:
-                executable = relax.build(lower(simplify(module), machine), target)
+                with without_stderr():  # where a graph complains that is dropped half-built
+                    module = lower(simplify(module), machine)
+                executable = relax.build(module, target)
         except Exception as error:
             raise CompileError(
                 f"TVM cannot compile {type(model).__name__} for {self.target.cpu}: {type(error).__name__}: "

@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import logging
-import os
 import re
-import sys
 import sysconfig
 import traceback
 import warnings
@@ -21,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from tvm.relax.frontend.torch import from_exported_program
 
+from joulefront.compile.quiet import without_stderr
 from joulefront.errors import CompileError
 
 
@@ -45,7 +44,7 @@ def imported(model: nn.Module, example: tuple[Tensor, ...]) -> Any:
             return from_exported_program(program, unwrap_unit_return_tuple=True)
         except Exception as error:
             # The importer's half-built graph complains on stderr when it goes, so it is to go now.
-            with _without_stderr():
+            with without_stderr():
                 traceback.clear_frames(error.__traceback__)
                 gc.collect()
             raise _import_error(model, error) from error
@@ -78,21 +77,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, was in zip(loggers, disabled, strict=True):
             logger.disabled = was
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Drop what is written to the process's stderr, by TVM's C++ for one."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _export_error(model: nn.Module, error: Exception) -> CompileError:

@@ -32,6 +32,7 @@ _FOLDED = {
 class Fold(Rewriter):
     """Fold what is known now, and BatchNorm into the convolution or product before it."""
 
+    @np.errstate(all="ignore")  # what is not finite is so in torch too
     def rewrite(self, name: str, call: Any) -> Any | None:
         """See Rewriter.rewrite."""
         if name == "relax.nn.batch_norm":
