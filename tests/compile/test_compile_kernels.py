@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import tvm_ffi
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from loading import TARGETS, difference
@@ -115,6 +116,7 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> T
     """Each vector length on one thread, and one on two threads with every kernel in parallel, however small."""
     if request.param != "threads":
         return TARGETS[request.param]
+    assert tvm_ffi.get_global_func("runtime.NumThreads")() == 2
     monkeypatch.setattr(machine, "SERIAL_MACS", 0)
     return replace(list(TARGETS.values())[-1], threads=2)
 
