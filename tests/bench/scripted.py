@@ -13,6 +13,7 @@ FACTS = {
     "architecture": "x86_64",
     "features": "cx16 lahf_lm pni popcnt sse4_1 sse4_2 ssse3 abm avx avx2 bmi1 bmi2 f16c fma movbe",
     "cores": 4,
+    "machine": "0123456789abcdef",
     "sensor": None,
     "sensor_reason": "no energy sensor: scripted",
 }

@@ -39,9 +39,9 @@ def open_bench(monkeypatch):
     """Opens a bench on a scripted transport."""
     monkeypatch.setattr("joulefront.bench.settle.sleep", lambda seconds: None)
 
-    def opened(transport, config=None, **device):
+    def opened(transport, name="scripted", config=None, **device):
         monkeypatch.setattr(module.plugins, "build", lambda *args, **kwargs: transport)
-        return Bench(Device(name="scripted", **device), config or MeasureConfig(), 1)
+        return Bench(Device(name=name, **device), config or MeasureConfig(), 1)
 
     return opened
 
@@ -116,7 +116,7 @@ def test_a_scattered_network_is_repeated_until_the_interval_is_narrow(open_bench
 def test_when_the_time_is_up_a_warning_says_how_wide_the_interval_is(open_bench, job, monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(module, "monotonic", lambda: float(next(clock)))  # each repeat takes a second
-    with open_bench(ScriptedTransport(run=agent(1.3e-3, 0.7e-3, 1e-3)), MeasureConfig(time_s=5.0)) as bench:
+    with open_bench(ScriptedTransport(run=agent(1.3e-3, 0.7e-3, 1e-3)), config=MeasureConfig(time_s=5.0)) as bench:
         measurement = bench.measure(job, "screening")
     assert len(measurement.repeats_s) == 5
     assert "after 5 repeats the latency's interval is ± " in measurement.warnings[0]
@@ -353,6 +353,20 @@ def test_a_device_is_held_by_one_session(open_bench):
         pass
     with open_bench(ScriptedTransport()):
         pass
+
+
+def test_a_machine_is_held_by_one_session_whatever_names_it(open_bench):
+    def elsewhere(params):
+        return {**FACTS, "machine": "../another"}
+
+    with open_bench(ScriptedTransport()):
+        with (
+            pytest.raises(DeviceBusy, match="the machine of the device 'board'"),
+            open_bench(ScriptedTransport(), "board"),
+        ):
+            pass
+        with open_bench(ScriptedTransport(hello=elsewhere), "board"):
+            pass
 
 
 def test_a_bench_that_cannot_be_opened_leaves_nothing_held(open_bench):

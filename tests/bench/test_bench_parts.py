@@ -1,5 +1,7 @@
 """The bench's smaller parts: settling, targets and what counts as the same output."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -131,16 +133,48 @@ def test_another_output(expected, returned, dtype, said):
 
 
 def test_a_lock_that_cannot_be_made_is_a_bench_error(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
+    (tmp_path / "joulefront").write_text("")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     with pytest.raises(BenchError, match="cannot be locked"), hold("x"):
         pass
 
 
-def test_locks_have_a_place_where_no_variable_names_one(tmp_path, monkeypatch):
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
+@pytest.fixture
+def no_runtime_folder(tmp_path, monkeypatch):
+    """The folder for temporary files, where no folder for a session's can be used."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("os.access", lambda *_: False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("named", [None, "/nowhere", "/"])
+def test_locks_have_a_place_where_no_variable_names_a_usable_one(no_runtime_folder, monkeypatch, named):
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    if named:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", named)
     with hold("x"), pytest.raises(DeviceBusy), hold("x"):
         pass
-    assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o700]
+    assert [path.stat().st_mode & 0o777 for path in no_runtime_folder.iterdir()] == [0o700]
+
+
+def test_a_folder_for_locks_that_is_open_to_others_is_refused(no_runtime_folder, monkeypatch):
+    folder = no_runtime_folder / f"joulefront-{os.getuid()}"
+    folder.mkdir()
+    folder.chmod(0o755)
+    with pytest.raises(BenchError, match=f"chmod 700 {folder}"), hold("x"):
+        pass
+    folder.chmod(0o700)
+    with hold("x"):
+        pass
+    another = os.getuid() + 1
+    folder.rename(no_runtime_folder / f"joulefront-{another}")
+    monkeypatch.setattr("os.getuid", lambda: another)
+    with pytest.raises(BenchError, match="XDG_RUNTIME_DIR"), hold("x"):
+        pass
+
+
+def test_a_link_in_the_place_of_the_folder_for_locks_is_refused(no_runtime_folder, tmp_path):
+    (tmp_path / "target").mkdir(mode=0o700)
+    (no_runtime_folder / f"joulefront-{os.getuid()}").symlink_to(tmp_path / "target")
+    with pytest.raises(BenchError, match="not a folder of this user alone"), hold("x"):
+        pass

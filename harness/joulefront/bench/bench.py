@@ -80,6 +80,7 @@ class Bench:
             stack.callback(self._transport.close)
             self._session = stack.enter_context(Session(self._transport))
             self.facts = self._session.facts
+            stack.enter_context(lock.hold(self._device.name, machine=str(self.facts["machine"])))
             self.energy_reason = self._why_no_energy()
             self.target = target_of(self._device, self.facts, self._threads)
             self._stack = stack.pop_all()
