@@ -9,10 +9,10 @@ from typing import Any
 def read(root: Path) -> dict[str, Any]:
     """The conditions as plain values, under the file system at ``root``; every key is there, None where unknown.
 
-    ``cpu_busy_s`` and ``cpu_total_s`` are counters in s, over all cores since the machine's start: two readings give
-    the load between them. ``throttles`` counts how often a core was slowed down by heat.
+    ``cpu_busy_s`` and ``cpu_total_s`` are counters in s, over all ``cpu_cores`` since the machine's start: two readings
+    give the load between them. ``throttles`` counts how often a core was slowed down by heat.
     """
-    busy, total = _cpu_seconds(root)
+    busy, total, counted = _cpu_seconds(root)
     cores = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*"))
     return {
         "governor": ",".join(sorted({text for core in cores if (text := _text(core / "cpufreq/scaling_governor"))}))
@@ -26,6 +26,7 @@ def read(root: Path) -> dict[str, Any]:
         "load_1min": _load(root),
         "cpu_busy_s": busy,
         "cpu_total_s": total,
+        "cpu_cores": counted,
         "memory_available_b": memory(root, "MemAvailable"),
         "kernel": _text(root / "proc/sys/kernel/osrelease"),
     }
@@ -40,15 +41,17 @@ def memory(root: Path, name: str) -> int | None:
     return None
 
 
-def _cpu_seconds(root: Path) -> tuple[float | None, float | None]:
-    fields = (_text(root / "proc/stat") or "").partition("\n")[0].split()
+def _cpu_seconds(root: Path) -> tuple[float | None, float | None, int | None]:
+    """How long the cores were busy, how long they were there, and how many they are."""
+    lines = (_text(root / "proc/stat") or "").splitlines()
+    fields = lines[0].split() if lines else []
     if len(fields) < 9 or fields[0] != "cpu":
-        return None, None
+        return None, None, None
     # user nice system idle iowait irq softirq steal, in ticks of 10 ms on every Linux that shows them to programs.
     # Time stolen by other virtual machines counts as busy: it disturbs as much.
     ticks = [int(field) for field in fields[1:9]]
     idle = ticks[3] + ticks[4]
-    return (sum(ticks) - idle) / 100, sum(ticks) / 100
+    return (sum(ticks) - idle) / 100, sum(ticks) / 100, sum(line.startswith("cpu") for line in lines[1:])
 
 
 def _load(root: Path) -> float | None:

@@ -26,7 +26,9 @@ class TargetTable(Table):
 class SettleTable(Table):
     """When the device is at rest, so that a measurement may begin."""
 
-    busy: Fraction = Field(default=0.1, description="The share of its cores' time that other work may take.")
+    busy: Fraction = Field(
+        default=0.1, description="The share of its cores' time that other work may take, and of five cores' at most."
+    )
     time_s: float = Field(default=3.0, ge=0, description="Wait at most so long for it, in s; then measure and warn.")
 
 

@@ -20,7 +20,7 @@ BOARD = {
     "sys/class/thermal/thermal_zone0/temp": 48312,
     "sys/class/thermal/thermal_zone1/temp": "-broken",
     "proc/loadavg": "0.52 0.58 0.59 1/389 12345",
-    "proc/stat": "cpu  100 0 50 800 50 0 0 20 0 0\ncpu0 50 0 25 400 25 0 0 10 0 0",
+    "proc/stat": "cpu  100 0 50 800 50 0 0 20 0 0\ncpu0 50 0 25 400 25 0 0 10 0 0\ncpu1 50 0 25 400 25 0 0 10 0 0\nintr 7",
     "proc/meminfo": "MemTotal:        4026531 kB\nMemAvailable:    3000000 kB",
     "proc/sys/kernel/osrelease": "6.1.0-rpi",
     "proc/cpuinfo": "processor : 0\nmodel name : Cortex-A72\nFeatures : fp asimd\n\nprocessor : 1\nmodel name : other",
@@ -39,6 +39,7 @@ def test_conditions_of_a_board(tmp_path):
         "load_1min": 0.52,
         "cpu_busy_s": pytest.approx(1.7),
         "cpu_total_s": pytest.approx(10.2),
+        "cpu_cores": 2,
         "memory_available_b": 3000000 * 1024,
         "kernel": "6.1.0-rpi",
     }

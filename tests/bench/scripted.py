@@ -17,7 +17,7 @@ FACTS = {
     "sensor": None,
     "sensor_reason": "no energy sensor: scripted",
 }
-CONDITIONS = {"cpu_busy_s": 0.0, "cpu_total_s": 1.0, "throttles": None, "frequency_hz": None}
+CONDITIONS = {"cpu_busy_s": 0.0, "cpu_total_s": 1.0, "cpu_cores": 4, "throttles": None, "frequency_hz": None}
 RAN = wire.Ran((), (1e-3,) * 5, 0, 0.05, True, None, CONDITIONS, CONDITIONS)
 
 

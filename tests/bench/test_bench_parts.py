@@ -59,15 +59,16 @@ def test_more_threads_than_cores_are_refused():
 
 
 class Load:
-    """A device with one core: each look is a second after the last, and finds the next of ``shares`` busy."""
+    """A device: each look is a second after the last, and finds the next of ``shares`` of its cores' time taken."""
 
-    def __init__(self, *shares):
-        self.shares, self.looks, self.busy_s = shares, 0, 0.0
+    def __init__(self, *shares, cores=1):
+        self.shares, self.cores, self.looks, self.busy_s = shares, cores, 0, 0.0
 
     def conditions(self):
-        self.busy_s += self.shares[min(self.looks, len(self.shares) - 1)]
+        self.busy_s += self.cores * self.shares[min(self.looks, len(self.shares) - 1)]
         self.looks += 1
-        return {"cpu_busy_s": self.busy_s, "cpu_total_s": float(self.looks)}
+        total_s = float(self.cores * self.looks)
+        return {"cpu_busy_s": self.busy_s, "cpu_total_s": total_s, "cpu_cores": self.cores}
 
     def settle(self, **table):
         return settle(self.conditions, SettleTable(**table), clock=lambda: float(self.looks), wait=lambda seconds: None)
@@ -89,11 +90,34 @@ def test_a_busy_device_is_waited_for():
 def test_a_device_that_stays_busy_is_measured_with_a_warning():
     busy, warning = Load(0.75).settle(time_s=10.0)
     assert busy == pytest.approx(0.75)
-    assert warning == "other work kept the device 75% busy for 10 s: it was measured nevertheless"
+    assert warning == "other work took 0.75 of 1 cores' time: it was measured nevertheless after 10 s of waiting"
+
+
+def test_a_device_that_is_not_waited_for_is_looked_at():
+    load = Load(0.75, cores=4)
+    assert load.settle(time_s=0.0)[1] == "other work took 3 of 4 cores' time: it was measured nevertheless"
+    assert load.looks == 2
+
+
+@pytest.mark.parametrize(
+    ("cores", "taken", "at_rest"),
+    [
+        (1, 0.09, True),
+        (1, 0.11, False),
+        (4, 0.39, True),
+        (4, 0.41, False),
+        (64, 0.4, True),
+        (64, 1, False),
+        (64, 6, False),
+    ],
+)
+def test_busy_cores_do_not_hide_among_many(cores, taken, at_rest):
+    _, warning = Load(taken / cores, cores=cores).settle(time_s=1.0)
+    assert (warning is None) == at_rest
 
 
 def test_a_device_that_does_not_tell_is_measured_with_a_warning():
-    nothing = {"cpu_busy_s": None, "cpu_total_s": None}
+    nothing = {"cpu_busy_s": None, "cpu_total_s": None, "cpu_cores": None}
     busy, warning = settle(lambda: nothing, SettleTable(), wait=lambda seconds: None)
     assert busy is None
     assert "does not say" in warning

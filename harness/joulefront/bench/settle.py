@@ -9,6 +9,7 @@ from typing import Any
 from joulefront_devices.device import SettleTable
 
 _LOOK_S = 0.1
+_MOST_CORES = 5
 
 
 def settle(
@@ -19,6 +20,8 @@ def settle(
 ) -> tuple[float | None, str | None]:
     """Wait for rest, but no longer than the table says.
 
+    Rest is when other work takes no more than the table's share of the cores' time, and of five cores' where there are
+    more: at the usual tenth, one busy core is seen among any number, and what a large machine does by itself is not.
     ``conditions`` reads the device's. Returns which share of its cores' time was taken over the last tenth of a second
     (None when the device does not tell), and a warning when there was no rest.
     """
@@ -30,12 +33,14 @@ def settle(
         busy = _busy(before, after)
         if busy is None:
             return None, "the device does not say how busy it is: it was measured without waiting for rest"
-        if busy <= table.busy:
+        cores = after["cpu_cores"]
+        if busy * cores <= table.busy * min(cores, _MOST_CORES):
             return busy, None
         if clock() - began_s >= table.time_s:
+            waited = f" after {table.time_s:g} s of waiting" if table.time_s else ""
             return (
                 busy,
-                f"other work kept the device {busy:.0%} busy for {table.time_s:g} s: it was measured nevertheless",
+                f"other work took {busy * cores:.2g} of {cores} cores' time: it was measured nevertheless{waited}",
             )
         before = after
 
