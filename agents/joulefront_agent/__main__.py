@@ -74,10 +74,10 @@ class Agent:
                 self._send(wire.Answer(request.id, self._answer(request)))
         except wire.WireError as error:
             self._fail(request.id, "WireError", str(error))
-        except (OSError, ValueError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            self._fail(request.id, "AgentError", f"{type(error).__name__}: {error}")
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the harness waits for an answer
+            self._fail(request.id, "AgentError", f"{type(error).__name__}: {error}"[-2000:])
 
     def _answer(self, request: wire.Request) -> dict[str, Any]:
         if request.op == "hello":
@@ -92,8 +92,13 @@ class Agent:
             self._fail(request.id, "AgentError", "a run is still on its way; one at a time")
             return
         self._busy = True
-        self._running = threading.Thread(target=self._run, args=(request.id, run))
-        self._running.start()
+        running = threading.Thread(target=self._run, args=(request.id, run))
+        try:
+            running.start()
+        except RuntimeError:  # no thread is to be had
+            self._busy = False
+            raise
+        self._running = running
 
     def _run(self, number: int, run: wire.Run) -> None:
         try:

@@ -74,5 +74,6 @@ def _os(root: Path) -> str | None:
 
 def _identity(root: Path, processor: dict[str, str]) -> str:
     """A hash that is this machine's own: systemd asks that the machine's id itself is not shown to others."""
-    secret = "".join(_lines(root / "etc/machine-id")) or repr(sorted(processor.items()))
+    lasting = sorted(item for item in processor.items() if item[0] not in ("cpu MHz", "bogomips", "BogoMIPS"))
+    secret = "".join(_lines(root / "etc/machine-id")) or repr(lasting)
     return hashlib.sha256(b"joulefront:" + secret.encode()).hexdigest()[:16]

@@ -96,7 +96,7 @@ def _outcome(code: int, output: bytes, errors: bytes) -> wire.Ran:
 
 
 def _signal(number: int) -> str:
-    """A signal's name; real-time signals have none."""
+    """A signal's name; most real-time signals have none."""
     return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 

@@ -15,6 +15,7 @@ import base64
 import binascii
 import json
 import math
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ PING_S = 5.0
 
 SILENCE_S = 60.0
 """An agent that has heard nothing for so long ends, in s."""
+
+_MOST_SILENCE_S = 86400.0
 
 LINE_LIMIT_B = 1 << 28
 """A longer line is not protocol, in bytes."""
@@ -258,7 +261,12 @@ def hello_silence_s(params: dict[str, Any]) -> float:
     version = params.get("version")
     if version != VERSION:
         raise WireError(f"the harness speaks version {version!r:.20} of the protocol, this agent version {VERSION}")
-    return float(_take(_table(params, "hello", ("version", "silence_s"))["silence_s"], "silence_s", float, least=0))
+    silence_s = float(
+        _take(_table(params, "hello", ("version", "silence_s"))["silence_s"], "silence_s", float, least=0)
+    )
+    if silence_s > _MOST_SILENCE_S:
+        raise WireError(f"silence_s: expected {_MOST_SILENCE_S:g} or less, not {silence_s:g}")
+    return silence_s
 
 
 def plain(value: Any, name: str) -> dict[str, Any]:
@@ -316,6 +324,7 @@ def _take(value: Any, name: str, kind: type, least: float | None = None) -> Any:
     known = isinstance(value, kinds)  # in a variable, so that the value's type stays Any
     if not known or (isinstance(value, bool) and kind is not bool):
         raise WireError(f"{name}: expected {kind.__name__}, not {str(value)[:40]!r}")
-    if least is not None and not least <= value < math.inf:
-        raise WireError(f"{name}: expected {least:g} or more, not {value}")
+    # An integer may be beyond every float.
+    if least is not None and not least <= value <= sys.float_info.max:
+        raise WireError(f"{name}: expected {least:g} or more, but finite, not {str(value)[:40]}")
     return float(value) if kind is float else value

@@ -95,6 +95,7 @@ def test_no_bytes_raise_anything_else(line):
         ("outputs", 1, "outputs: expected bool"),
         ("timeout_s", "60", "timeout_s: expected float"),
         ("timeout_s", -1, "timeout_s: expected 0 or more"),
+        ("timeout_s", 10**400, "timeout_s: expected 0 or more, but finite, not 1000"),
         ("samples", None, "samples: expected int"),
         ("library", 3, "library: expected str"),
         ("inputs", {}, "inputs: expected a list"),
@@ -140,6 +141,11 @@ def test_another_version_is_named():
     assert wire.hello_silence_s(wire.hello_params(30.0)) == 30.0
     with pytest.raises(wire.WireError, match=f"version 99 of the protocol, this agent version {wire.VERSION}"):
         wire.hello_silence_s({"version": 99, "something": "new"})
+
+
+def test_a_silence_of_more_than_a_day_is_refused():
+    with pytest.raises(wire.WireError, match=r"silence_s: expected 86400 or less, not 1e\+300"):
+        wire.hello_silence_s(wire.hello_params(1e300))
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bool", 1), ("uint8", 1), ("int64", 8), ("bfloat16", 2)])

@@ -242,6 +242,8 @@ def test_without_a_reference_the_second_failure_is_the_candidates(open_bench, jo
         ("MeterError", MeterError),
         ("BadFile", TransportError),
         ("NoRuntime", TransportError),
+        ("NoThreads", BenchError),
+        ("BadClock", BenchError),
         ("AgentError", BenchError),
     ],
 )

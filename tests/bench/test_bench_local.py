@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -138,6 +139,18 @@ def test_wrong_params_get_an_error_answer_with_the_requests_id(transport):
         assert "surplus" in answer.error.message
 
 
+@pytest.mark.parametrize(
+    ("op", "key", "value"),
+    [("hello", "silence_s", int("9" * 400)), ("hello", "silence_s", 1e300), ("run", "timeout_s", 1e300)],
+)
+def test_numbers_beyond_all_measure_do_not_end_the_agent(transport, broken, run_of, op, key, value):
+    params = wire.hello_params(1.0) if op == "hello" else run_of(broken["crash"]).to_wire()
+    with closing(transport.start()) as channel:
+        answer = ask(channel, op, {**params, key: value}, number=4)
+        assert (answer.id, answer.ok) == (4, None)
+        assert ask(channel, "ping", number=5).ok == {}
+
+
 def test_the_agent_answers_while_a_run_is_on_its_way_but_does_no_second_one(transport, broken, run_of):
     with closing(transport.start()) as channel:
         start_hanging(transport, channel, broken, run_of)
@@ -214,6 +227,31 @@ def test_an_agent_that_reads_nothing_is_a_timeout_and_not_a_hang(tmp_path, monke
             channel.send(b"x" * 10_000_000)
         process = psutil.Process(channel.pid)
     assert ended(process)
+
+
+def test_a_descriptor_above_1023_is_waited_for(tmp_path):
+    low, high = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if high < 1200:
+        pytest.skip("so many files may not be open")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(low, 1200), high))
+    taken = []
+    try:
+        while not taken or taken[-1] < 1030:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        with closing(python("print(input())", tmp_path)) as channel:
+            channel.send(b"hello")
+            assert channel.receive(60.0) == b"hello"
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (low, high))
+
+
+def test_an_agent_ended_by_a_signal_without_a_name(tmp_path):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGRTMIN + 1)"
+    said = f"ended by signal {signal.SIGRTMIN + 1}"
+    with closing(python(code, tmp_path)) as channel, pytest.raises(AgentDied, match=said):
+        channel.receive(60.0)
 
 
 def test_a_command_that_is_none(tmp_path):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import signal
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
+from typing import IO
 
 from joulefront.errors import AgentDied, AgentTimeout, TransportError
 
@@ -63,7 +64,7 @@ class ProcessChannel:
         """Send one line. Raises AgentDied when nobody reads it, AgentTimeout when nobody does for 30 s."""
         rest = memoryview(line + b"\n")
         while rest and not self._closed:
-            if not select.select([], [self._requests], [], _SEND_S)[1]:
+            if not _is_ready(self._requests, selectors.EVENT_WRITE, _SEND_S):
                 raise AgentTimeout(f"the agent read nothing for {_SEND_S:g} s{self._last_words()}")
             try:
                 rest = rest[os.write(self._requests.fileno(), rest) :]
@@ -83,7 +84,7 @@ class ProcessChannel:
         while not self._lines:
             if self._closed:
                 raise AgentDied("the channel to the agent is closed")
-            if not select.select([self._answers], [], [], max(0.0, deadline_s - monotonic()))[0]:
+            if not _is_ready(self._answers, selectors.EVENT_READ, max(0.0, deadline_s - monotonic())):
                 raise AgentTimeout(f"the agent did not answer within {timeout_s:g} s{self._last_words()}")
             chunk = os.read(self._answers.fileno(), 1 << 20)
             if not chunk:
@@ -120,7 +121,7 @@ class ProcessChannel:
         except subprocess.TimeoutExpired:
             return AgentDied(f"the agent closed its output{self._last_words()}")
         self._drain.join(_END_S)
-        end = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+        end = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit status {code}"
         return AgentDied(f"the agent {end}{self._last_words()}")
 
     def _last_words(self) -> str:
@@ -131,3 +132,14 @@ class ProcessChannel:
         while chunk := os.read(self._errors.fileno(), 1 << 16):
             self._tail += chunk
             del self._tail[:-_TAIL_B]
+
+
+def _is_ready(file: IO[bytes], event: int, timeout_s: float) -> bool:
+    with selectors.DefaultSelector() as selector:  # select() knows no descriptor from 1024 on
+        selector.register(file, event)
+        return bool(selector.select(timeout_s))
+
+
+def _signal(number: int) -> str:
+    """A signal's name; most real-time signals have none."""
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
