@@ -43,7 +43,9 @@ class Device(Table):
         default="auto",
         description='"auto" reads the device\'s own energy sensor where there is one; "none" never does.',
     )
-    pin_threads: bool = Field(default=True, description="Whether the runtime ties its worker threads to cores.")
+    pin_threads: bool = Field(
+        default=True, description="Whether each of a network's threads is tied to a core, the fastest first."
+    )
     settle: SettleTable = SettleTable()
 
 
