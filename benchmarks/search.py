@@ -53,7 +53,7 @@ def searched(folder: Path, kind: str, seed: int, evaluations: int) -> tuple[list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--evaluations", type=int, default=48)
+    parser.add_argument("--evaluations", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("results/benchmark-search"))
     options = parser.parse_args()
