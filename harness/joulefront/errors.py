@@ -5,7 +5,7 @@
     ├─ CandidateError   this genome's fault: recorded, the search is told, the study goes on
     │    PruneError · TrainError · CompileError · OutOfMemory · WrongOutput · Hung · Crashed
     └─ BenchError       never the genome's fault: retried, then the study stops and can be resumed
-         TransportError · AgentDied · AgentTimeout · WireMismatch · MeterError · Unsettled · DeviceBusy · StoreError
+         TransportError · AgentDied · AgentTimeout · WireMismatch · MeterError · DeviceBusy · StoreError
 
 Every error holds one message that says what happened, where, and what to do about it. Libraries raise; only the command
 line prints and exits, with the error's ``exit_code``.
@@ -28,7 +28,6 @@ __all__ = [
     "StoreError",
     "TrainError",
     "TransportError",
-    "Unsettled",
     "WireMismatch",
     "WrongOutput",
 ]
@@ -104,10 +103,6 @@ class WireMismatch(BenchError):  # noqa: N818
 
 class MeterError(BenchError):
     """A power meter was there and gave readings that cannot be used."""
-
-
-class Unsettled(BenchError):  # noqa: N818
-    """The device did not come to rest: too hot, or too busy with something else."""
 
 
 class DeviceBusy(BenchError):  # noqa: N818
