@@ -12,7 +12,8 @@ from joulefront.records import Genome, Space
 def structured(space: Space, count: int, rng: np.random.Generator) -> list[Genome]:
     """At most ``count`` different genomes, the unpruned network first.
 
-    A third are uniform ladders (every layer keeps the same share of its channels). The others draw a share for the whole
+    Half are uniform ladders (every layer keeps the same share of its channels) down to the smallest network, in geometric
+    steps, since what a network costs goes with about the square of the share. The others draw a share for the whole
     network first and then scatter the layers around it: drawing each gene on its own would give networks of half the
     size only, because the sum over many genes concentrates there.
     """
@@ -34,9 +35,10 @@ def independent(space: Space, rng: np.random.Generator) -> Genome:
 
 def _starts(space: Space, count: int, rng: np.random.Generator) -> Iterator[Genome]:
     yield space.full
-    rungs = max(count // 3, 1)
+    smallest = min(gene.widths[0] / gene.widths[-1] for gene in space.genes)
+    rungs = max(count // 2, 1)
     for rung in range(rungs):
-        yield space.uniform(1.0 - (rung + 1) / (rungs + 1))
+        yield space.uniform(smallest ** ((rung + 1) / rungs))
     while True:
         yield scattered(space, rng)
 
