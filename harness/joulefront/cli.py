@@ -160,7 +160,7 @@ def measure(task: str, device: str, threads: int, as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--quick", is_flag=True, help="A few small networks in well under a minute: shows that all of it works.")
+@click.option("--quick", is_flag=True, help="A few tiny networks in about a minute: shows that all of it works.")
 @_results
 @_as_json
 def demo(quick: bool, results: Path, as_json: bool) -> None:

@@ -40,10 +40,17 @@ class ProgressBar:
 
     def stage(self, what: str, total: int | None = None) -> None:
         """See study.Listener."""
+        self._finish()
+        self._stage = self._progress.add_task(what, total=total, doing="", hypervolume="")
+
+    def _finish(self) -> None:
+        """The stage so far is over: one that had no steps shows as done."""
         if self._stage is not None:
+            task = next(task for task in self._progress.tasks if task.id == self._stage)
+            if task.total is None:
+                self._progress.update(self._stage, total=1, completed=1)
             self._progress.update(self._stage, doing="")
             self._progress.stop_task(self._stage)
-        self._stage = self._progress.add_task(what, total=total, doing="", hypervolume="")
 
     def doing(self, what: str) -> None:
         """See study.Listener."""
@@ -69,6 +76,8 @@ class ProgressBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            self._finish()
         self._progress.stop()
 
 
