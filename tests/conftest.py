@@ -9,6 +9,8 @@ import pytest
 # Before anything of the project is imported, and for the processes that tests start too: the user's cache stays untouched.
 _CACHE = tempfile.TemporaryDirectory(prefix="joulefront-tests-")
 os.environ["JOULEFRONT_CACHE"] = _CACHE.name
+# The devices' locks as well: a search of the user's on this machine is no concern of the tests, nor they of it.
+os.environ["XDG_RUNTIME_DIR"] = _CACHE.name
 # TVM starts as many threads as this says, at once and for good: parallel kernels are to run in parallel in the tests.
 os.environ["TVM_NUM_THREADS"] = "2"
 
