@@ -1,5 +1,7 @@
 """Whole studies on a simulated bench: the story, resuming, killing, and what ends one early."""
 
+import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -149,11 +151,11 @@ def test_another_device_refuses_to_resume(tmp_path: Path) -> None:
 
 
 def test_a_replay_that_parts_from_what_was_recorded_names_the_trial(tmp_path: Path) -> None:
-    play(tmp_path, study_text())
-    import sqlite3
-
+    first = play(tmp_path, study_text())[0]
     connection = sqlite3.connect(tmp_path / "results" / "small" / "study.sqlite")
-    connection.execute("UPDATE trials SET record = json_set(record, '$.genome', json('[0, 0, 0]')) WHERE number = 2")
+    connection.execute(
+        "UPDATE trials SET record = json_set(record, '$.genome', json(?)) WHERE number = 2", [json.dumps(first.genome)]
+    )
     connection.commit()
     connection.close()
     with pytest.raises(StoreError, match="parts from what was recorded at trial 2"):
