@@ -69,9 +69,11 @@ class Maker:
             least_widths=_LEAST_WIDTHS if study.space.multiple == "auto" else 1,
         )
         self._groups = find_groups(self._task.model, self._task.example)
-        self.identity = self._identify(study, folder)
+        parts = self._identify(study, folder)
+        # A candidate does not depend on the compiler; a study's measurements do.
+        self.identity = {**parts, "compiler": key_of(compiler=self._compiler.key)[:16]}
         self._made_from = {
-            **self.identity,
+            **parts,
             "precision": self._precision,
             "seed": _SEED,
             "versions": {name: version(name) for name in ("torch", "torch-pruning")},
@@ -124,11 +126,6 @@ class Maker:
             label=" ".join(f"{name}={width}" for name, width in widths.items()),
         )
         return Prepared(candidate, compiled.artifact, compiled.job, weights, made.meta["making_s"] + compiled.making_s)
-
-    @property
-    def compiler_key(self) -> str:
-        """Everything about the compiler that a library's bytes depend on."""
-        return self._compiler.key
 
     def test(self, genome: Genome, sha256: str) -> Score:
         """The fully recovered candidate's score on the test split: for the final front, once.

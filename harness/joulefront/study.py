@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from joulefront import plugins
-from joulefront.cache import disk
+from joulefront.cache import disk, write_durably
 from joulefront.config import StudyConfig, parse, read_text
 from joulefront.errors import CandidateError, ConfigError, StoreError
 from joulefront.front import front_of, hypervolume, reference_point, unpruned_of, violation
@@ -270,10 +269,12 @@ class Study:
     def _keep(self, trials: Sequence[Trial]) -> None:
         """Copy what the front is made of out of the cache, which may drop it one day."""
         folder = self.store.folder / "artifacts"
+        kept = {path.stem for path in folder.glob("*")}
+        missing = [trial for trial in trials if not set(_hashes(trial)) <= kept]
         for trial, made in zip(
-            trials, self.workers.prepare_all([trial.genome for trial in trials], "full"), strict=True
+            missing, self.workers.prepare_all([trial.genome for trial in missing], "full"), strict=True
         ):
-            measured = [part.sha256 for part in (trial.candidate, trial.artifact) if part]
+            measured = _hashes(trial)
             if isinstance(made, CandidateError) or [made.candidate.sha256, made.artifact.sha256] != measured:
                 raise StoreError(
                     f"{self.store.folder}: the network of trial {trial.number} is gone from the cache and, made again, comes "
@@ -281,8 +282,8 @@ class Study:
                 )
             with disk(str(folder)):
                 folder.mkdir(exist_ok=True)
-                shutil.copyfile(made.job.library, folder / f"{made.artifact.sha256}.so")
-                shutil.copyfile(made.weights, folder / f"{made.candidate.sha256}.safetensors")
+                write_durably(folder / f"{made.artifact.sha256}.so", made.job.library.read_bytes())
+                write_durably(folder / f"{made.candidate.sha256}.safetensors", made.weights.read_bytes())
 
 
 def open_bench(config: StudyConfig, folder: Path) -> AbstractContextManager[Bench]:
@@ -321,6 +322,11 @@ def usable_objectives(config: StudyConfig, bench: Bench, listener: Listener) -> 
     if left != config.objectives:
         listener.say(f"Energy is no objective of this study: {reason}")
     return left
+
+
+def _hashes(trial: Trial) -> list[str]:
+    """The sha256 of a measured trial's weights and of its library."""
+    return [part.sha256 for part in (trial.candidate, trial.artifact) if part]
 
 
 def _macs(trial: Trial) -> int:

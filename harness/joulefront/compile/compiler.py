@@ -31,8 +31,6 @@ class TvmCompiler:
     that nothing on this machine links for.
     """
 
-    kind = "tvm"
-
     def __init__(self, target: Target) -> None:
         self.target = target
         self._tvm_target = tvm_target(target)
