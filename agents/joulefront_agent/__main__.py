@@ -81,8 +81,9 @@ class Agent:
 
     def _answer(self, request: wire.Request) -> dict[str, Any]:
         if request.op == "hello":
-            self._silence_s = wire.hello_silence_s(request.params)
-            return machine.facts(self._root)
+            hello = wire.Hello.from_wire(request.params)
+            self._silence_s = hello.silence_s
+            return machine.facts(self._root, hello.meter)
         return conditions.read(self._root) if request.op == "conditions" else {}
 
     def _start(self, request: wire.Request) -> None:

@@ -57,7 +57,7 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     outputs = network.outputs() if run.outputs else ()
     warm_up_s, steady = timing.warm_up(network.time, run.warm_up_s)
     samples_s, steps = timing.sample(network.time, run.sample_s, run.samples, run.sample_limit_s)
-    sensor = sensors.find(root)[0] if run.energy_s else None
+    sensor = sensors.find(root, run.meter)[0] if run.energy_s else None
     energy = timing.energy(network.run, statistics.median(samples_s), sensor, run.energy_s) if sensor else None
     return wire.Ran(outputs, tuple(samples_s), steps, warm_up_s, steady, energy, before, conditions.read(root))
 

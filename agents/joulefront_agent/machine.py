@@ -12,14 +12,14 @@ from typing import Any
 from joulefront_agent import conditions, sensors, wire
 
 
-def facts(root: Path) -> dict[str, Any]:
+def facts(root: Path, meter: str) -> dict[str, Any]:
     """The machine's facts as plain values, read under the file system at ``root``.
 
     ``features`` are the processor's, separated by spaces, in the kernel's spelling. ``machine`` tells machines apart
     without naming them. ``sensor`` names the energy sensor and ``sensor_covers`` what it measures; where there is
     none, both are None and ``sensor_reason`` says why.
     """
-    sensor, reason = sensors.find(root)
+    sensor, reason = sensors.find(root, meter)
     processor = _processor(root)
     return {
         "protocol": wire.VERSION,

@@ -43,7 +43,7 @@ class Sensor(Protocol):
         ...
 
 
-def find(root: Path) -> tuple[Sensor | None, str | None]:
+def find(root: Path, meter: str) -> tuple[Sensor | None, str | None]:
     """The machine's energy sensor under the file system at ``root``, or None and the reason why there is none."""
     zones = _packages(root / "sys/class/powercap")
     if not zones:

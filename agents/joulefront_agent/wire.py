@@ -19,7 +19,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 
 PING_S = 5.0
 """The harness sends something at least so often, in s."""
@@ -103,7 +103,7 @@ class Run:
     ``library`` is an absolute path on the device and ``sha256`` what its bytes must hash to. ``outputs`` asks for what
     one inference returns. Warm-up goes on until it is steady, for at most ``warm_up_s``; sampling for at least
     ``sample_s`` and ``samples`` inferences, but for no longer than ``sample_limit_s``; the energy window lasts at least
-    ``energy_s``, 0 for none. The child is killed after ``timeout_s``. All in s.
+    ``energy_s``, 0 for none, and is measured by ``meter`` (as in Hello). The child is killed after ``timeout_s``. All in s.
     """
 
     library: str
@@ -117,6 +117,7 @@ class Run:
     samples: int
     sample_limit_s: float
     energy_s: float
+    meter: str
     timeout_s: float
 
     def to_wire(self) -> dict[str, Any]:
@@ -137,6 +138,7 @@ class Run:
             pin_threads=_take(table["pin_threads"], "pin_threads", bool),
             outputs=_take(table["outputs"], "outputs", bool),
             samples=_take(table["samples"], "samples", int, least=1),
+            meter=_take(table["meter"], "meter", str),
             **{name: _take(table[name], name, float, least=0) for name in seconds},
         )
 
@@ -250,23 +252,32 @@ def decode_answer(line: bytes) -> Answer:
     return Answer(_take(table["id"], "id", int), table["ok"])
 
 
-def hello_params(silence_s: float) -> dict[str, Any]:
-    """The params of hello: the harness's version, and after how long a silence the agent is to end, in s."""
-    return {"version": VERSION, "silence_s": silence_s}
+@dataclass(frozen=True)
+class Hello:
+    """What the harness says first: after how long a silence the agent is to end, in s, and which ``meter`` to read.
 
+    A meter is "auto", "none", or the name of a sensor as the agent's facts list them, such as "hwmon:ina226".
+    """
 
-def hello_silence_s(params: dict[str, Any]) -> float:
-    """The silence that hello's params ask for, in s. Raises WireError, above all for another version."""
-    # The version comes before all else: another one may have other keys.
-    version = params.get("version")
-    if version != VERSION:
-        raise WireError(f"the harness speaks version {version!r:.20} of the protocol, this agent version {VERSION}")
-    silence_s = float(
-        _take(_table(params, "hello", ("version", "silence_s"))["silence_s"], "silence_s", float, least=0)
-    )
-    if silence_s > _MOST_SILENCE_S:
-        raise WireError(f"silence_s: expected {_MOST_SILENCE_S:g} or less, not {silence_s:g}")
-    return silence_s
+    silence_s: float
+    meter: str
+
+    def to_wire(self) -> dict[str, Any]:
+        """As JSON's values, with the harness's version."""
+        return {"version": VERSION, "silence_s": self.silence_s, "meter": self.meter}
+
+    @classmethod
+    def from_wire(cls, params: dict[str, Any]) -> Hello:
+        """From JSON's values. Raises WireError, above all for another version."""
+        # The version comes before all else: another one may have other keys.
+        version = params.get("version")
+        if version != VERSION:
+            raise WireError(f"the harness speaks version {version!r:.20} of the protocol, this agent version {VERSION}")
+        table = _table(params, "hello", ("version", "silence_s", "meter"))
+        silence_s = float(_take(table["silence_s"], "silence_s", float, least=0))
+        if silence_s > _MOST_SILENCE_S:
+            raise WireError(f"silence_s: expected {_MOST_SILENCE_S:g} or less, not {silence_s:g}")
+        return cls(silence_s, _take(table["meter"], "meter", str))
 
 
 def plain(value: Any, name: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@
     ├─ CandidateError   this genome's fault: recorded, the search is told, the study goes on
     │    PruneError · TrainError · CompileError · OutOfMemory · WrongOutput · Hung · Crashed
     └─ BenchError       never the genome's fault: retried, then the study stops and can be resumed
-         TransportError · AgentDied · AgentTimeout · WireMismatch · MeterError · DeviceBusy · StoreError
+         TransportError · LoginRefused · HostKeyError · AgentDied · AgentTimeout · WireMismatch · MeterError ·
+         DeviceBusy · StoreError
 
 Every error holds one message that says what happened, where, and what to do about it. Libraries raise; only the command
 line prints and exits, with the error's ``exit_code``.
@@ -20,8 +21,10 @@ __all__ = [
     "ConfigError",
     "Crashed",
     "DeviceBusy",
+    "HostKeyError",
     "Hung",
     "JoulefrontError",
+    "LoginRefused",
     "MeterError",
     "OutOfMemory",
     "PruneError",
@@ -87,6 +90,24 @@ class BenchError(JoulefrontError):
 
 class TransportError(BenchError):
     """The device cannot be reached, or a file cannot be shipped to it."""
+
+
+class LoginRefused(TransportError):  # noqa: N818
+    """The device is there and takes none of the keys that it was offered."""
+
+
+class HostKeyError(BenchError):
+    """The host key that a device shows is not known, or is another one than is known: nobody was logged in.
+
+    ``key`` is what it showed, as a line of known_hosts without the name ("ssh-ed25519 AAAA…"); ``fingerprint`` its
+    SHA256 as OpenSSH writes it ("SHA256:…"); ``changed`` whether another one was known.
+    """
+
+    def __init__(self, message: str, *, key: str, fingerprint: str, changed: bool) -> None:
+        super().__init__(message)
+        self.key = key
+        self.fingerprint = fingerprint
+        self.changed = changed
 
 
 class AgentDied(BenchError):  # noqa: N818

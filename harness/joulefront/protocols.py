@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from joulefront.records import Genome, Trial
+from joulefront.records import Executed, Genome, Trial
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -121,6 +121,21 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Remove what was shipped and let go of the device; never raises, and may be called again."""
+        ...
+
+
+class Remote(Protocol):
+    """A shell and a file system elsewhere, as one user: what provisioning a device takes."""
+
+    def execute(self, command: Sequence[str], *, given: bytes = b"", timeout_s: float = 60.0) -> Executed:
+        """Run an argument list, with ``given`` on its stdin, and wait for it. Raises TransportError when the device is
+        lost or the time is up; a status other than 0 is the caller's to judge."""
+        ...
+
+    def upload(self, source: Path, path: str) -> int:
+        """Make the file at the absolute ``path`` a copy of ``source``, going on where an earlier upload to that path was
+        cut off; returns how many bytes were moved. Raises TransportError. What is there is not durable yet, nor checked.
+        """
         ...
 
 

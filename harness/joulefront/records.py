@@ -92,6 +92,15 @@ class Array:
 
 
 @dataclass(frozen=True, slots=True)
+class Executed:
+    """How a command elsewhere ended: its exit status and what it wrote."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """A number and its 95 % interval, in the unit of the field that holds it."""
 

@@ -51,7 +51,7 @@ def test_what_a_machine_does_not_tell_is_none(tmp_path):
 
 
 def test_facts_of_a_board(tmp_path):
-    facts = machine.facts(write(tmp_path, BOARD))
+    facts = machine.facts(write(tmp_path, BOARD), "auto")
     assert facts["cpu"] == "Cortex-A72"
     assert facts["features"] == "fp asimd"
     assert facts["memory_b"] == 4026531 * 1024
@@ -61,9 +61,9 @@ def test_facts_of_a_board(tmp_path):
 
 
 def test_machines_are_told_apart_without_being_named(tmp_path):
-    one = machine.facts(write(tmp_path / "a", BOARD))["machine"]
-    assert one == machine.facts(write(tmp_path / "b", BOARD))["machine"]
-    assert one != machine.facts(write(tmp_path / "c", {**BOARD, "etc/machine-id": "another"}))["machine"]
+    one = machine.facts(write(tmp_path / "a", BOARD), "auto")["machine"]
+    assert one == machine.facts(write(tmp_path / "b", BOARD), "auto")["machine"]
+    assert one != machine.facts(write(tmp_path / "c", {**BOARD, "etc/machine-id": "another"}), "auto")["machine"]
     assert "c0ffee" not in one
 
 
@@ -71,13 +71,13 @@ def test_a_machine_without_an_id_is_the_same_at_any_frequency(tmp_path):
     def machine_at(mhz):
         cpuinfo = f"{BOARD['proc/cpuinfo']}".replace("\n", f"\ncpu MHz : {mhz}\n", 1)
         tree = {name: text for name, text in {**BOARD, "proc/cpuinfo": cpuinfo}.items() if name != "etc/machine-id"}
-        return machine.facts(write(tmp_path / str(mhz), tree))["machine"]
+        return machine.facts(write(tmp_path / str(mhz), tree), "auto")["machine"]
 
     assert machine_at(800.0) == machine_at(3400.5)
 
 
 def test_a_machine_without_any_of_these_files_has_facts(tmp_path):
-    facts = machine.facts(tmp_path)
+    facts = machine.facts(tmp_path, "auto")
     assert facts["cpu"] is None
     assert len(facts["machine"]) == 16
 

@@ -32,7 +32,7 @@ def test_packages_are_counted_once_and_their_parts_not_at_all(tmp_path):
         **zone("intel-rapl:2", "psys"),
         **zone("intel-rapl-mmio:0", "package-0"),
     }
-    sensor, reason = sensors.find(write(tmp_path, tree))
+    sensor, reason = sensors.find(write(tmp_path, tree), "auto")
     assert reason is None
     assert sensor.name == "rapl"
     assert sensor.covers == "processor packages: package-0, package-1"
@@ -40,7 +40,7 @@ def test_packages_are_counted_once_and_their_parts_not_at_all(tmp_path):
 
 @pytest.mark.parametrize("tree", [{}, zone("intel-rapl:0", "psys")])
 def test_no_sensor_has_a_reason(tmp_path, tree):
-    sensor, reason = sensors.find(write(tmp_path, tree))
+    sensor, reason = sensors.find(write(tmp_path, tree), "auto")
     assert sensor is None
     assert "no RAPL package zone" in reason
 
@@ -50,7 +50,7 @@ def test_a_counter_for_root_only_has_a_reason_and_a_remedy(tmp_path, monkeypatch
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(sensors, "_counter", denied)
-    sensor, reason = sensors.find(write(tmp_path, zone("intel-rapl:0", "package-0")))
+    sensor, reason = sensors.find(write(tmp_path, zone("intel-rapl:0", "package-0")), "auto")
     assert sensor is None
     assert "root only since 2020" in reason
     assert "sudo chmod a+r /sys/class/powercap/intel-rapl*:*/energy_uj" in reason
@@ -59,7 +59,7 @@ def test_a_counter_for_root_only_has_a_reason_and_a_remedy(tmp_path, monkeypatch
 @pytest.mark.parametrize("broken", ["energy_uj", "max_energy_range_uj"])
 def test_a_counter_that_is_no_number_has_a_reason(tmp_path, broken):
     tree = {**zone("intel-rapl:0", "package-0"), f"sys/class/powercap/intel-rapl:0/{broken}": "n/a"}
-    sensor, reason = sensors.find(write(tmp_path, tree))
+    sensor, reason = sensors.find(write(tmp_path, tree), "auto")
     assert sensor is None
     assert "cannot be read" in reason
 

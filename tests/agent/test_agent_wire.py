@@ -21,6 +21,7 @@ RUN = wire.Run(
     samples=30,
     sample_limit_s=1.0,
     energy_s=0.0,
+    meter="auto",
     timeout_s=60.0,
 )
 ENERGY = wire.Energy(1.5, 2.0, 1000, 1e-6, 1e-3, "rapl", "package-0")
@@ -138,14 +139,14 @@ def test_what_ran_is_checked_as_well(key, value):
 
 
 def test_another_version_is_named():
-    assert wire.hello_silence_s(wire.hello_params(30.0)) == 30.0
+    assert wire.Hello.from_wire(wire.Hello(30.0, "auto").to_wire()) == wire.Hello(30.0, "auto")
     with pytest.raises(wire.WireError, match=f"version 99 of the protocol, this agent version {wire.VERSION}"):
-        wire.hello_silence_s({"version": 99, "something": "new"})
+        wire.Hello.from_wire({"version": 99, "something": "new"})
 
 
 def test_a_silence_of_more_than_a_day_is_refused():
     with pytest.raises(wire.WireError, match=r"silence_s: expected 86400 or less, not 1e\+300"):
-        wire.hello_silence_s(wire.hello_params(1e300))
+        wire.Hello.from_wire(wire.Hello(1e300, "auto").to_wire())
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bool", 1), ("uint8", 1), ("int64", 8), ("bfloat16", 2)])

@@ -144,7 +144,7 @@ def test_wrong_params_get_an_error_answer_with_the_requests_id(transport):
     [("hello", "silence_s", int("9" * 400)), ("hello", "silence_s", 1e300), ("run", "timeout_s", 1e300)],
 )
 def test_numbers_beyond_all_measure_do_not_end_the_agent(transport, broken, run_of, op, key, value):
-    params = wire.hello_params(1.0) if op == "hello" else run_of(broken["crash"]).to_wire()
+    params = wire.Hello(1.0, "auto").to_wire() if op == "hello" else run_of(broken["crash"]).to_wire()
     with closing(transport.start()) as channel:
         answer = ask(channel, op, {**params, key: value}, number=4)
         assert (answer.id, answer.ok) == (4, None)
@@ -169,7 +169,7 @@ def test_the_end_of_input_ends_the_agent_and_its_child(transport, broken, run_of
 
 def test_stopped_pings_end_the_agent_and_its_child(transport, broken, run_of):
     with closing(transport.start()) as channel:
-        ask(channel, "hello", wire.hello_params(1.0))
+        ask(channel, "hello", wire.Hello(1.0, "auto").to_wire())
         child = start_hanging(transport, channel, broken, run_of)
         with pytest.raises(AgentDied, match="nothing heard for 1 s"):
             list(iter(lambda: channel.receive(60.0), None))  # the run's own answer may come first: its child was killed

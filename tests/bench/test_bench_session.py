@@ -11,7 +11,7 @@ from joulefront.bench.session import Session
 from joulefront.errors import AgentDied, AgentTimeout, WireMismatch
 from joulefront_agent import wire
 
-RUN = wire.Run("/x.so", "0" * 64, (), 1, True, False, 0.0, 0.0, 1, 0.0, 0.0, 0.0)
+RUN = wire.Run("/x.so", "0" * 64, (), 1, True, False, 0.0, 0.0, 1, 0.0, 0.0, "auto", 0.0)
 
 
 def wait_until(condition):

@@ -37,7 +37,7 @@ def shipped(transport, channel, file):
     data = file.read_bytes()
     run = wire.Run(
         transport.put(file, hashlib.sha256(data).hexdigest()), hashlib.sha256(data).hexdigest(), (), 1, False, False,
-        0.0, 0.0, 1, 0.0, 0.0, 30.0,
+        0.0, 0.0, 1, 0.0, 0.0, "auto", 30.0,
     )  # fmt: skip
     return ask(channel, "run", run.to_wire()).error
 
@@ -48,7 +48,7 @@ def test_it_has_what_the_protocol_names(transport):
 
 
 def test_the_agent_that_it_starts_answers(channel):
-    answer = ask(channel, "hello", wire.hello_params(30.0))
+    answer = ask(channel, "hello", wire.Hello(30.0, "auto").to_wire())
     assert answer.ok["protocol"] == wire.VERSION
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_shipped_leaves_nothing_behind(transport, tmp_path
 
 
 def test_an_agent_that_ended_is_said_to_be_dead_with_its_last_words(channel):
-    ask(channel, "hello", wire.hello_params(0.2))
+    ask(channel, "hello", wire.Hello(0.2, "auto").to_wire())
     with pytest.raises(AgentDied, match=r"nothing heard for 0\.2 s"):
         channel.receive(60.0)
     with pytest.raises(AgentDied):

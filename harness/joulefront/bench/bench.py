@@ -78,7 +78,7 @@ class Bench:
             where = f"device {self._device.name}: [transport]"
             self._transport = plugins.build(self._device.transport, TRANSPORTS, folder=Path.cwd(), where=where)
             stack.callback(self._transport.close)
-            self._session = stack.enter_context(Session(self._transport))
+            self._session = stack.enter_context(Session(self._transport, self._device.meter))
             self.facts = self._session.facts
             stack.enter_context(lock.hold(self._device.name, machine=str(self.facts["machine"])))
             self.energy_reason = self._why_no_energy()
@@ -207,6 +207,7 @@ class Bench:
             samples=plan.samples,
             sample_limit_s=share_s / 2,
             energy_s=0.0,
+            meter=self._device.meter,
             # What is planned is no sign of a hang.
             timeout_s=self._config.timeout_s + plan.time_s + (plan.energy_s if self.has_energy else 0.0),
         )

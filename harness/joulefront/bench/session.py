@@ -25,8 +25,9 @@ class Session:
     not at all. ``restarts`` says for each of those why the one before was lost. A thread keeps an idle agent alive.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, meter: str = "auto") -> None:
         self._transport = transport
+        self._meter = meter
         self._channel: Channel | None = None
         self._lock = threading.Lock()
         self._last_id = 0
@@ -84,7 +85,9 @@ class Session:
         """Start an agent and check that it is one of ours, and on the machine that the first one was on."""
         self._channel = channel = self._transport.start()
         try:
-            facts = self._plain(self._exchange(channel, "hello", wire.hello_params(wire.SILENCE_S), _HELLO_S))
+            facts = self._plain(
+                self._exchange(channel, "hello", wire.Hello(wire.SILENCE_S, self._meter).to_wire(), _HELLO_S)
+            )
             if facts.get("protocol") != wire.VERSION:
                 raise WireMismatch(
                     f"the agent speaks version {facts.get('protocol')!r} of the protocol, this harness {wire.VERSION}"
