@@ -42,6 +42,7 @@ class Bench:
         self.facts: Mapping[str, Any] = {"model": "simulated"}
         self.target = TARGET
         self.energy_reason = None if energy else NO_METER
+        self.shares_host = True
         self.reference: Job | None = None
         self.measured: list[tuple[str, Grade]] = []
         self._on_measure = on_measure

@@ -175,6 +175,23 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
 
 
+def study_text(file: Path, device: str | None = None) -> str:
+    """The text of the study in ``file``, on ``device`` where that is another one than the file names.
+
+    It is another study then, with the device's name behind its own. Raises ConfigError.
+    """
+    text = read_text(file)
+    study = parse(text, StudyConfig, source=str(file))
+    if device is None or device == study.device:
+        return text
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    document["name"] = f"{study.name}-{Path(device).stem if device.endswith('.toml') else device}"
+    document["device"] = str(Path(device).expanduser().resolve()) if device.endswith(".toml") else device
+    return tomlkit.dumps(document)
+
+
 def parse(text: str, kind: type[AnyTable], *, source: str) -> AnyTable:
     """``text`` as a ``kind``; ``source`` names it in messages. Raises ConfigError."""
     try:

@@ -5,8 +5,8 @@
     ├─ CandidateError   this genome's fault: recorded, the search is told, the study goes on
     │    PruneError · TrainError · CompileError · OutOfMemory · WrongOutput · Hung · Crashed
     └─ BenchError       never the genome's fault: retried, then the study stops and can be resumed
-         TransportError · LoginRefused · HostKeyError · AgentDied · AgentTimeout · WireMismatch · MeterError ·
-         DeviceBusy · StoreError
+         TransportError · ConnectionLost · LoginRefused · HostKeyError · AgentDied · AgentTimeout · WireMismatch ·
+         MeterError · DeviceBusy · StoreError
 
 Every error holds one message that says what happened, where, and what to do about it. Libraries raise; only the command
 line prints and exits, with the error's ``exit_code``.
@@ -19,6 +19,7 @@ __all__ = [
     "CandidateError",
     "CompileError",
     "ConfigError",
+    "ConnectionLost",
     "Crashed",
     "DeviceBusy",
     "HostKeyError",
@@ -90,6 +91,10 @@ class BenchError(JoulefrontError):
 
 class TransportError(BenchError):
     """The device cannot be reached, or a file cannot be shipped to it."""
+
+
+class ConnectionLost(TransportError):  # noqa: N818
+    """The connection to the device was there and is no more: it rebooted, or the way to it failed."""
 
 
 class LoginRefused(TransportError):  # noqa: N818

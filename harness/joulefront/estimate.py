@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from joulefront.config import StudyConfig, read
+from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError
 from joulefront.prepare import Recipe
 from joulefront.records import Fidelity
@@ -19,12 +19,14 @@ _ASSUMED_FRONT = 10
 _ENERGY_WINDOW_S = 10.0
 
 
-def estimate(file: Path, listener: Listener, bench_of: BenchOf) -> dict[str, Any]:
+def estimate(file: Path, listener: Listener, bench_of: BenchOf, *, device: str | None = None) -> dict[str, Any]:
     """The document of ``joulefront validate``: what the study in ``file`` is, and its estimated duration in s.
+
+    ``device`` goes before the one that the file names.
 
     Raises what a search would raise before its first trial, but for a folder of results that it could not use.
     """
-    config = read(file, StudyConfig)
+    config = parse(study_text(file, device), StudyConfig, source=str(file))
     listener.stage(f"opening {config.device}")
     with bench_of(config, file.parent) as bench:
         recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target)

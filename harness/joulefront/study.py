@@ -18,7 +18,7 @@ import numpy as np
 
 from joulefront import plugins
 from joulefront.cache import disk, write_durably
-from joulefront.config import StudyConfig, parse, read_text
+from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError, ConfigError, StoreError
 from joulefront.front import front_of, hypervolume, reference_point, unpruned_of, violation
 from joulefront.prepare import Recipe
@@ -28,6 +28,8 @@ from joulefront.search import READY as SEARCHES
 from joulefront.store import Store, check_folder
 from joulefront.workers import Loaded, Workers
 
+# What a device says about itself that another boot may change.
+_PASSING = frozenset({"boot", "memory_b"})
 _GRADE: Mapping[Fidelity, Grade] = {"screen": "screening", "full": "full"}
 
 
@@ -50,6 +52,11 @@ class Bench(Protocol):
     @property
     def energy_reason(self) -> str | None:
         """Why there will be no energy; None when there will."""
+        ...
+
+    @property
+    def shares_host(self) -> bool:
+        """Whether it measures on this very machine, where preparing networks meanwhile would disturb it."""
         ...
 
     def measure(self, job: Job, grade: Grade) -> Measurement:
@@ -81,25 +88,29 @@ class Listener(Protocol):
         ...
 
 
-def run(file: Path, results: Path, listener: Listener, bench_of: BenchOf) -> Path:
+def run(file: Path, results: Path, listener: Listener, bench_of: BenchOf, *, device: str | None = None) -> Path:
     """Run the study in ``file``, or go on with it, and return the folder of its results, in ``results``.
+
+    ``device`` is searched on instead of the one that the file names; the results have its name behind the study's.
 
     Raises ConfigError for whatever the user's files have wrong and for limits that nothing keeps, BenchError when the
     device or the host fails: what was recorded stays, and the same call goes on from there.
     """
-    with open_study(file, results, listener, bench_of) as study:
+    with open_study(file, results, listener, bench_of, device=device) as study:
         study.explore()
         study.settle()
         return study.store.folder
 
 
 @contextmanager
-def open_study(file: Path, results: Path, listener: Listener, bench_of: BenchOf) -> Iterator[Study]:
+def open_study(
+    file: Path, results: Path, listener: Listener, bench_of: BenchOf, *, device: str | None = None
+) -> Iterator[Study]:
     """The study in ``file`` with its device, its workers and its store, ready to go on from wherever it was.
 
     Raises as ``run``; a mistake that is found before the study can begin leaves nothing behind.
     """
-    text = read_text(file)
+    text = study_text(file, device)
     config = parse(text, StudyConfig, source=str(file))
     folder = results / config.name
     check_folder(folder, config, str(file))
@@ -187,13 +198,17 @@ class Study:
         self.listener.doing(f"preparing {len(new)} networks on this host")
         if new:
             self._recall_reference()
-        # All of them before the first is measured: on this machine, preparing would disturb the measurement.
-        prepared = list(self.workers.prepare_all([genome for _, genome in new], fidelity))
-        made = dict(zip((number for number, _ in new), prepared, strict=True))
+        prepared = self.workers.prepare_all([genome for _, genome in new], fidelity)
+        if self.bench.shares_host:
+            # All of them before the first is measured; for another machine, the host goes on preparing meanwhile.
+            prepared = iter(list(prepared))
         trials = []
         for number, genome in numbered:
-            self.listener.doing(f"measuring on {self.config.device}")
-            trial = recalled[number] or self.store.record(self._measured(number, genome, fidelity, made[number]))
+            trial = recalled[number]
+            if trial is None:
+                made = next(prepared)
+                self.listener.doing(f"measuring on {self.config.device}")
+                trial = self.store.record(self._measured(number, genome, fidelity, made))
             trials.append(trial)
             self._known[number] = trial
             self.listener.step(trial, self._hypervolume(fidelity))
@@ -347,7 +362,7 @@ def outcomes(made: Prepared, measurement: Measurement) -> tuple[dict[str, float]
 def frozen_facts(bench: Bench, loaded: Loaded, objectives: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What must not change while a study goes on: two halves that differ in one of these cannot stand in one front."""
     return {
-        "device": dict(bench.facts),
+        "device": {name: fact for name, fact in bench.facts.items() if name not in _PASSING},
         "target": asdict(bench.target),
         "versions": versions(),
         "task": dict(loaded.identity),

@@ -23,7 +23,7 @@ def wait_until(condition):
 
 def test_facts_are_what_hello_says():
     transport = ScriptedTransport()
-    with Session(transport) as session:
+    with Session(transport, "auto") as session:
         assert session.facts == FACTS
     assert transport.asked == ["hello"]
 
@@ -40,7 +40,7 @@ def test_facts_are_what_hello_says():
 )
 def test_an_agent_that_is_not_ours_is_refused(hello, said):
     transport = ScriptedTransport(hello=lambda params: hello)
-    with pytest.raises(WireMismatch, match=said), Session(transport):
+    with pytest.raises(WireMismatch, match=said), Session(transport, "auto"):
         pass
 
 
@@ -48,7 +48,7 @@ def test_an_agent_of_another_version_that_refuses_us_is_a_mismatch():
     def refuse(params):
         raise wire.Failure("WireError", "the harness speaks version 1, this agent version 2")
 
-    with pytest.raises(WireMismatch, match="this agent version 2"), Session(ScriptedTransport(hello=refuse)):
+    with pytest.raises(WireMismatch, match="this agent version 2"), Session(ScriptedTransport(hello=refuse), "auto"):
         pass
 
 
@@ -60,7 +60,7 @@ def test_what_ran_comes_back_and_a_failure_is_raised():
             return answers.pop()
         raise wire.Failure("Hung", "too slow")
 
-    with Session(ScriptedTransport(run=run)) as session:
+    with Session(ScriptedTransport(run=run), "auto") as session:
         assert session.run(RUN) == ran(2e-3)
         with pytest.raises(wire.Failure, match="too slow"):
             session.run(RUN)
@@ -68,7 +68,7 @@ def test_what_ran_comes_back_and_a_failure_is_raised():
 
 def test_an_answer_of_another_shape_is_a_mismatch():
     transport = ScriptedTransport(run=lambda params: {"surprise": 1})
-    with Session(transport) as session, pytest.raises(WireMismatch, match="answer to run"):
+    with Session(transport, "auto") as session, pytest.raises(WireMismatch, match="answer to run"):
         session.run(RUN)
 
 
@@ -77,7 +77,7 @@ def test_a_run_whose_agent_dies_is_not_repeated_and_the_next_request_starts_anot
         raise Die
 
     transport = ScriptedTransport(run=die)
-    with Session(transport) as session:
+    with Session(transport, "auto") as session:
         with pytest.raises(AgentDied):
             session.run(RUN)
         assert session.restarts == []
@@ -96,7 +96,7 @@ def test_conditions_are_asked_for_once_more():
         return CONDITIONS
 
     transport = ScriptedTransport(conditions=die_once)
-    with Session(transport) as session:
+    with Session(transport, "auto") as session:
         assert session.conditions() == CONDITIONS
     assert transport.asked == ["hello", "conditions", "hello", "conditions"]
 
@@ -108,7 +108,7 @@ def test_a_silent_agent_is_pinged_and_then_given_up(monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(module, "monotonic", lambda: next(clock))
     transport = ScriptedTransport(run=silence, ping=silence)
-    with Session(transport) as session:
+    with Session(transport, "auto") as session:
         with pytest.raises(AgentTimeout, match="run took more than 20 s"):
             session.run(RUN)
         with pytest.raises(AgentTimeout, match="answered no ping for 60 s"):
@@ -129,7 +129,7 @@ def test_a_ping_that_is_answered_late_is_no_answer_to_the_request():
         return {}
 
     transport = ScriptedTransport(run=slow, ping=ping)
-    with Session(transport) as session:
+    with Session(transport, "auto") as session:
         channel = session._channel
         receive = channel.receive
 
@@ -145,7 +145,7 @@ def test_a_ping_that_is_answered_late_is_no_answer_to_the_request():
 def test_an_idle_agent_is_kept_alive(monkeypatch):
     monkeypatch.setattr(wire, "PING_S", 0.01)
     transport = ScriptedTransport()
-    with Session(transport):
+    with Session(transport, "auto"):
         wait_until(lambda: transport.asked.count("ping") >= 3)
     assert transport.asked[0] == "hello"
 
@@ -161,7 +161,7 @@ def test_an_idle_agent_that_dies_is_replaced_when_it_is_needed(monkeypatch):
         return {}
 
     transport = ScriptedTransport(ping=ping)
-    with Session(transport) as session:
+    with Session(transport, "auto") as session:
         wait_until(lambda: not deaths)
         session.conditions()
         assert transport.started == 2

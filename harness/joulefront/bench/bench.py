@@ -21,16 +21,23 @@ from joulefront.errors import (
     AgentTimeout,
     BenchError,
     CandidateError,
+    ConnectionLost,
+    Crashed,
     MeterError,
     TransportError,
     WrongOutput,
 )
 from joulefront.protocols import Transport
-from joulefront.records import Grade, Job, Measurement, Target
-from joulefront_agent import wire
+from joulefront.records import Grade, Job, Measurement, Provenance, Target
+from joulefront_agent import identity, wire
 from joulefront_devices.device import Device
 
-TRANSPORTS = {"local": "joulefront.bench.local:LocalTransport"}
+TRANSPORTS = {
+    "local": "joulefront.bench.local:LocalTransport",
+    "ssh": "joulefront.bench.ssh:SshTransport",
+}
+# So often a measurement is begun anew after the connection was lost, before the way to the device counts as broken.
+_MOST_LOSSES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +61,9 @@ class Plan:
 class Bench:
     """Measures compiled networks on one device; a context manager that holds the device while it is open.
 
-    Once it is open, ``facts`` is what the device says about itself, as plain values; ``target`` what to compile for; and
-    ``energy_reason`` why measurements will have no energy, None when they will.
+    Once it is open, ``facts`` is what the device says about itself, as plain values; ``target`` what to compile for;
+    ``energy_reason`` why measurements will have no energy, None when they will; and ``shares_host`` whether the device is
+    this very machine, where other work would disturb a measurement.
     ``reference`` is a network that is known to run there: when another fails, it settles whose fault that was.
     Opening raises ConfigError for a device that is described wrongly, and BenchError when it cannot be used.
     """
@@ -70,6 +78,7 @@ class Bench:
         self.facts: Mapping[str, Any]
         self.target: Target
         self.energy_reason: str | None
+        self.shares_host: bool
         self.reference: Job | None = None
 
     def __enter__(self) -> Self:
@@ -81,6 +90,7 @@ class Bench:
             self._session = stack.enter_context(Session(self._transport, self._device.meter))
             self.facts = self._session.facts
             stack.enter_context(lock.hold(self._device.name, machine=str(self.facts["machine"])))
+            self.shares_host = self.facts["machine"] == identity.machine(Path("/"))
             self.energy_reason = self._why_no_energy()
             self.target = target_of(self._device, self.facts, self._threads)
             self._stack = stack.pop_all()
@@ -109,8 +119,31 @@ class Bench:
         The first repeat's outputs are compared with torch's before its samples are used, and so are the last one's:
         what several threads spoil, they do not spoil every time.
 
+        What was begun when the device is lost is measured anew, all of it, once it is there again: before and after a boot
+        it is not the same. A network during which the device boots twice, while the reference runs, has crashed.
+
         Raises WrongOutput, OutOfMemory, Crashed or Hung when the network is at fault, and BenchError when it is not.
         """
+        losses = boots = 0
+        while True:
+            boot = self._session.boot
+            try:
+                measured = self._measured(job, grade)
+                if self._session.boot == boot:
+                    return measured
+            except ConnectionLost:
+                losses += 1
+                if losses > _MOST_LOSSES:
+                    raise
+                self._session.greet()
+            if self._session.boot != boot:
+                boots += 1
+                if self.reference is not None:
+                    self._check_reference(self.reference, f"the device booted while {job.label} was measured")
+                if boots > 1:
+                    raise Crashed(f"{job.label}: the device booted {boots} times while it was measured")
+
+    def _measured(self, job: Job, grade: Grade) -> Measurement:
         plan = Plan.of(grade, self._config)
         known = len(self._session.restarts)
         run = self._run_of(job, plan)
@@ -120,16 +153,17 @@ class Bench:
         window = next((ran.energy for ran in repeats if ran.energy), None)
         if self.has_energy and window is None:
             raise MeterError(f"the device's sensor {self.facts['sensor']!r} was there at first and is no more")
+        provenance: Provenance = "simulated" if self.facts.get("simulated") else "measured"
         conditions = {"before": {"busy": busy, **repeats[0].before}, "after": repeats[-1].after}
         if window is not None:
             conditions["energy"] = {name: getattr(window, name) for name in window.__dataclass_fields__}
         return Measurement(
             grade=grade,
-            provenance="measured",
+            provenance=provenance,
             latency_s=latency_s,
             repeats_s=tuple(ran.samples_s for ran in repeats),
             energy_j=energy.per_inference(window, latency_s) if window else None,
-            energy_provenance="measured" if window else None,
+            energy_provenance=provenance if window else None,
             energy_reason=self.energy_reason,
             conditions=conditions,
             warnings=tuple(

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
+from joulefront.bench.lines import Lines
 from joulefront.errors import AgentDied, AgentTimeout, TransportError
 
 _SEND_S = 30.0
@@ -48,8 +49,7 @@ class ProcessChannel:
         assert errors is not None
         self._requests, self._answers, self._errors = requests, answers, errors
         os.set_blocking(self._requests.fileno(), False)
-        self._lines: list[bytes] = []
-        self._partial = bytearray()
+        self._lines = Lines()
         self._tail = bytearray()
         self._drain = threading.Thread(target=self._keep_tail, name="joulefront-agent-stderr", daemon=True)
         self._drain.start()
@@ -81,7 +81,7 @@ class ProcessChannel:
         What had come of a line when the time was up is kept for the next call.
         """
         deadline_s = monotonic() + timeout_s
-        while not self._lines:
+        while (line := self._lines.take()) is None:
             if self._closed:
                 raise AgentDied("the channel to the agent is closed")
             if not _is_ready(self._answers, selectors.EVENT_READ, max(0.0, deadline_s - monotonic())):
@@ -89,12 +89,8 @@ class ProcessChannel:
             chunk = os.read(self._answers.fileno(), 1 << 20)
             if not chunk:
                 raise self._death()
-            first, *others = chunk.split(b"\n")
-            self._partial += first
-            for other in others:
-                self._lines.append(bytes(self._partial))
-                self._partial = bytearray(other)
-        return self._lines.pop(0)
+            self._lines.add(chunk)
+        return line
 
     def close(self) -> None:
         """End the agent: by the end of its input, and by force when it does not go; its child goes with it."""

@@ -9,23 +9,27 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from joulefront.errors import AgentDied, AgentTimeout, BenchError, WireMismatch
+from joulefront.errors import AgentDied, AgentTimeout, BenchError, ConnectionLost, DeviceBusy, WireMismatch
 from joulefront.protocols import Channel, Transport
 from joulefront_agent import wire
 
 _HELLO_S = 60.0
 _SHORT_S = 20.0
 _LASTING = ("machine", "cpu", "cores", "sensor")
+# Drivers of sensors may come up a good while after sshd.
+_SENSOR_S = 60.0
+_SENSOR_LOOK_S = 2.0
 
 
 class Session:
     """Talks to one agent at a time over ``transport``; one request at a time, each by the thread that calls.
 
     Opening it starts an agent and greets it; when that is lost, the next request starts another, on the same machine or
-    not at all. ``restarts`` says for each of those why the one before was lost. A thread keeps an idle agent alive.
+    not at all. ``facts`` are what the first one said. ``restarts`` says of each of the others why the one before was lost,
+    and ``boot`` changes when the machine boots. A thread keeps an idle agent alive.
     """
 
-    def __init__(self, transport: Transport, meter: str = "auto") -> None:
+    def __init__(self, transport: Transport, meter: str) -> None:
         self._transport = transport
         self._meter = meter
         self._channel: Channel | None = None
@@ -35,6 +39,7 @@ class Session:
         self._pinger = threading.Thread(target=self._keep_alive, name="joulefront-ping", daemon=True)
         self._loss = "it did not start"
         self.facts: Mapping[str, Any] = {}
+        self.boot: str | None = None
         self.restarts: list[str] = []
 
     def __enter__(self) -> Self:
@@ -55,14 +60,15 @@ class Session:
         """How the device is now, asked of a second agent when the first is lost meanwhile. Raises BenchError."""
         try:
             answer = self._request("conditions", {}, _SHORT_S)
-        except (AgentDied, AgentTimeout):
+        except (AgentDied, AgentTimeout, ConnectionLost):
             answer = self._request("conditions", {}, _SHORT_S)
         return self._plain(answer)
 
     def run(self, run: wire.Run) -> wire.Ran:
         """One child process's work. Raises BenchError, and wire.Failure for what the agent says about the child.
 
-        AgentDied and AgentTimeout may be the network's fault: it is not run again here.
+        AgentDied, AgentTimeout and ConnectionLost (of a machine that it brought down) may be the network's fault: it is not
+        run again here.
         """
         # The agent kills the child at its time-out; the rest is for the way there and back.
         answer = self._request("run", run.to_wire(), run.timeout_s + _SHORT_S)
@@ -70,6 +76,12 @@ class Session:
             return wire.Ran.from_wire(answer)
         except wire.WireError as error:
             raise WireMismatch(f"the agent's answer to run: {error}") from error
+
+    def greet(self) -> None:
+        """Have an agent there: after a loss, start another one now. Raises BenchError."""
+        with self._lock:
+            if self._channel is None:
+                self._open()
 
     def _plain(self, answer: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -83,11 +95,36 @@ class Session:
 
     def _open(self) -> Channel:
         """Start an agent and check that it is one of ours, and on the machine that the first one was on."""
+        deadline_s = monotonic() + _SENSOR_S
+        while True:
+            channel, facts = self._greeted()
+            awaited = self.facts.get("sensor") and not facts.get("sensor") and monotonic() < deadline_s
+            if not awaited:
+                break
+            self._drop()
+            self._ended.wait(_SENSOR_LOOK_S)
+        changed = [key for key in _LASTING if self.facts and facts.get(key) != self.facts.get(key)]
+        if changed:
+            self._drop()
+            was, now = ([table.get(key) for key in changed] for table in (self.facts, facts))
+            raise BenchError(
+                f"the agent was lost ({self._loss}), and the device is another one since: "
+                f"{', '.join(changed)} was {was}, is {now}. Run the same command again where nothing changes meanwhile"
+            )
+        boot = facts.get("boot")
+        if self.facts:
+            self.restarts.append(self._loss + (", and the device has booted since" if boot != self.boot else ""))
+        else:
+            self.facts = facts
+        self.boot = boot
+        return channel
+
+    def _greeted(self) -> tuple[Channel, dict[str, Any]]:
+        """A new agent that speaks our protocol, and what it says about its machine."""
         self._channel = channel = self._transport.start()
         try:
-            facts = self._plain(
-                self._exchange(channel, "hello", wire.Hello(wire.SILENCE_S, self._meter).to_wire(), _HELLO_S)
-            )
+            hello = wire.Hello(wire.SILENCE_S, self._meter)
+            facts = self._plain(self._exchange(channel, "hello", hello.to_wire(), _HELLO_S))
             if facts.get("protocol") != wire.VERSION:
                 raise WireMismatch(
                     f"the agent speaks version {facts.get('protocol')!r} of the protocol, this harness {wire.VERSION}"
@@ -97,24 +134,15 @@ class Session:
                 raise WireMismatch(
                     f"the device has apache-tvm-ffi {facts.get('tvm_ffi')}, this harness {ours}; both must be the same"
                 )
-            changed = [key for key in _LASTING if self.facts and facts.get(key) != self.facts.get(key)]
-            if changed:
-                was, now = ([table.get(key) for key in changed] for table in (self.facts, facts))
-                raise BenchError(
-                    f"the agent was lost ({self._loss}), and the device is another one since: "
-                    f"{', '.join(changed)} was {was}, is {now}. Run the same command again where nothing changes meanwhile"
-                )
         except wire.Failure as failure:
             self._drop()
+            if failure.kind == "Busy":
+                raise DeviceBusy(f"{failure}: wait for it, or end it") from failure
             raise WireMismatch(f"the agent refused the handshake: {failure}") from failure
         except BenchError:
             self._drop()
             raise
-        if self.facts:
-            self.restarts.append(self._loss)
-        else:
-            self.facts = facts
-        return channel
+        return channel, facts
 
     def _exchange(self, channel: Channel, op: str, params: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """Send a request and wait for its answer, pinging meanwhile. The lock is held."""
