@@ -47,16 +47,16 @@ class Files(paramiko.SFTPServerInterface):
     """This machine's files, as they are."""
 
     def stat(self, path):
-        return self._try(lambda: paramiko.SFTPAttributes.from_stat(os.stat(path)))
+        return self._try(lambda: paramiko.SFTPAttributes.from_stat(Path(path).stat()))
 
     def mkdir(self, path, attr):
-        return self._try(lambda: os.mkdir(path, attr.st_mode or 0o777))
+        return self._try(lambda: Path(path).mkdir(attr.st_mode or 0o777))
 
     def remove(self, path):
-        return self._try(lambda: os.remove(path))
+        return self._try(lambda: Path(path).unlink())
 
     def posix_rename(self, oldpath, newpath):
-        return self._try(lambda: os.replace(oldpath, newpath))
+        return self._try(lambda: Path(oldpath).replace(newpath) and None)
 
     def open(self, path, flags, attr):
         def opened():
@@ -154,14 +154,10 @@ class SshServer:
 
     def _forward(self, transport):
         """Serve the channels that lead on to another host."""
-        kept = []  # a channel that nobody holds is closed
         while transport.is_active():
             channel = transport.accept(0.5)
             if channel is not None and channel.chanid in self.forwards:
-                kept.append(channel)
-                onward = socket.create_connection(self.forwards[channel.chanid])
-                for read, write in ((channel.recv, onward.sendall), (onward.recv, channel.sendall)):
-                    threading.Thread(target=_pump, args=(read, write), daemon=True).start()
+                threading.Thread(target=_relay, args=(channel, self.forwards[channel.chanid]), daemon=True).start()
 
     def execute(self, channel, command):
         """Run a command as sshd does: by a shell, with the channel as its stdin, stdout and stderr."""
@@ -184,23 +180,37 @@ class SshServer:
         ]
         for pump in pumps:
             pump.start()
-        threading.Thread(target=_feed, args=(channel, process.stdin), daemon=True).start()
+        feed = threading.Thread(target=_feed, args=(channel, process.stdin), daemon=True)
+        feed.start()
         for pump in pumps:
             pump.join()
         status = process.wait()
+        process.stdout.close()
+        process.stderr.close()
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             channel.send_exit_status(status if status >= 0 else 255)
             channel.close()
+        feed.join()
 
 
 def _pump(read, write):
-    with contextlib.suppress(OSError, EOFError):
+    with contextlib.suppress(OSError, EOFError, ValueError):
         while chunk := read(1 << 15):
             write(chunk)
 
 
+def _relay(channel, destination):
+    with socket.create_connection(destination) as onward:
+        back = threading.Thread(target=_pump, args=(lambda most_b: onward.recv(most_b), channel.sendall), daemon=True)
+        back.start()
+        _pump(channel.recv, onward.sendall)
+        with contextlib.suppress(OSError):
+            onward.shutdown(socket.SHUT_RDWR)
+        back.join()
+
+
 def _feed(channel, stdin):
-    with contextlib.suppress(OSError, EOFError):
+    with contextlib.suppress(OSError, EOFError, ValueError):
         while chunk := channel.recv(1 << 15):
             stdin.write(chunk)
     with contextlib.suppress(OSError):

@@ -119,10 +119,10 @@ class Connection:
 
     def _require_an_end(self, channel: paramiko.Channel) -> None:
         """Raises ConnectionLost when a channel ended because its connection did."""
-        if not channel.status_event.wait(_BEAT_S) or not channel.exit_status_ready():
+        channel.status_event.wait(_BEAT_S)
+        if channel.exit_status == -1:  # none came: its process died of a signal, or the connection just did
+            self._transport.join(_BEAT_S / 5)
             self.require()
-            if channel.exit_status == -1 and not self._transport.is_active():
-                raise ConnectionLost(f"the connection to {self._name} is lost: it was closed")
 
     def execute(self, command: Sequence[str], *, given: bytes = b"", timeout_s: float = 60.0) -> Executed:
         """See protocols.Remote."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import paramiko
 
 from joulefront.errors import ConfigError, HostKeyError
+
+_NO_KEY = (ValueError, paramiko.SSHException, paramiko.UnknownKeyType)
 
 
 def trusted(name: str, pinned: str | None, files: Sequence[Path]) -> list[paramiko.PKey]:
@@ -19,8 +22,12 @@ def trusted(name: str, pinned: str | None, files: Sequence[Path]) -> list[parami
     """
     if pinned is not None:
         return [_parsed(pinned)]
-    known = _known(files).lookup(name) or {}
-    return list(known.values())
+    keys = []
+    for fields in _lines(files):
+        if not fields[0].startswith("@") and len(fields) >= 3 and _is_for(fields[0], name):
+            with contextlib.suppress(*_NO_KEY):  # of a kind that paramiko does not know
+                keys.append(paramiko.PKey.from_type_string(fields[1], base64.b64decode(fields[2])))
+    return keys
 
 
 def check(
@@ -28,7 +35,8 @@ def check(
 ) -> None:
     """Whether the ``key`` that ``name`` shows is one of the trusted ``keys``. Raises HostKeyError."""
     shown = f"{key.get_name()} {key.get_base64()}"
-    if any(key.get_base64() == blob for blob in _revoked(files)):
+    revoked = [fields[3] for fields in _lines(files) if fields[0] == "@revoked" and len(fields) > 3]
+    if key.get_base64() in revoked:
         raise HostKeyError(
             f"{name} shows a host key that known_hosts calls revoked ({key.fingerprint}): nobody was logged in",
             key=shown,
@@ -64,23 +72,33 @@ def _parsed(line: str) -> paramiko.PKey:
     kind, _, blob = line.strip().partition(" ")
     try:
         return paramiko.PKey.from_type_string(kind, base64.b64decode(blob, validate=True))
-    except (binascii.Error, ValueError, paramiko.SSHException, paramiko.UnknownKeyType) as error:
+    except _NO_KEY as error:
         raise ConfigError(
             f'[transport] host_key: expected a line such as "ssh-ed25519 AAAA…", not {line[:40]!r}: {error}'
         ) from error
 
 
-def _known(files: Sequence[Path]) -> paramiko.HostKeys:
-    keys = paramiko.HostKeys()
+def _lines(files: Sequence[Path]) -> Iterator[list[str]]:
+    """The fields of each line that is no comment: a marker such as @revoked if there is one, names, key type, key."""
     for file in files:
         try:
-            keys.load(str(file))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: cannot be read: {error}") from error
-    return keys
+            text = file.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+        for line in text.splitlines():
+            if (fields := line.split()) and not fields[0].startswith("#"):
+                yield fields
 
 
-def _revoked(files: Sequence[Path]) -> list[str]:
-    """The keys on lines marked @revoked, in base64."""
-    lines = [line.split() for file in files for line in file.read_text(errors="replace").splitlines()]
-    return [fields[3] for fields in lines if fields[:1] == ["@revoked"] and len(fields) > 3]
+def _is_for(patterns: str, name: str) -> bool:
+    """Whether a line's names, as sshd(8) has them, say ``name``: hashed, or with wildcards and exceptions."""
+    if patterns.startswith("|1|"):
+        return paramiko.HostKeys.hash_host(name, patterns) == patterns
+    found = False
+    for pattern in patterns.split(","):
+        literal = re.escape(pattern.removeprefix("!")).replace(r"\*", ".*").replace(r"\?", ".")
+        if re.fullmatch(literal, name, re.IGNORECASE):
+            if pattern.startswith("!"):
+                return False
+            found = True
+    return found
