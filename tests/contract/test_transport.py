@@ -2,22 +2,38 @@
 
 import hashlib
 import os
-from contextlib import closing
+import sys
+from contextlib import closing, contextmanager
 from pathlib import PurePosixPath
 
 import pytest
+from ssh_server import SshServer
 
 from joulefront.bench.local import LocalTransport
+from joulefront.bench.ssh import SshTransport
 from joulefront.errors import AgentDied, AgentTimeout, TransportError
 from joulefront.protocols import Transport
 from joulefront_agent import wire
 
-TRANSPORTS = {"local": LocalTransport}
+
+
+@contextmanager
+def local(folder):
+    yield LocalTransport()
+
+
+@contextmanager
+def ssh(folder):
+    with closing(SshServer(folder)) as server:
+        yield SshTransport(python=sys.executable, **server.arguments)
+
+
+TRANSPORTS = {"local": local, "ssh": ssh}
 
 
 @pytest.fixture(params=sorted(TRANSPORTS))
-def transport(request):
-    with closing(TRANSPORTS[request.param]()) as transport:
+def transport(request, tmp_path_factory):
+    with TRANSPORTS[request.param](tmp_path_factory.mktemp("device")) as transport, closing(transport):
         yield transport
 
 

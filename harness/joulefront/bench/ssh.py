@@ -139,8 +139,11 @@ class SshTransport:
         try:
             provisioned = provision(connection, python=self._python, wheels=self._wheels, cache=Cache(), say=_log.info)
             self._provisioned = provisioned
-            # A device that lost power may have lost what was written last: all of it is shipped anew.
+            # A device that lost power may have lost what was written last: all of it is shipped anew. What was left by
+            # sessions that were killed goes as well; one that is alive ships something every day.
             connection.execute(["rm", "-rf", self._files])
+            old = ["-maxdepth", "1", "-name", "files-*", "-mmin", "+1440", "-exec", "rm", "-rf", "{}", "+"]
+            connection.execute(["find", provisioned.folder, *old])
             connection.make_folder(self._files)
         except BaseException:
             connection.close()
