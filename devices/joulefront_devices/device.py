@@ -1,71 +1,95 @@
-"""A device as data: how to reach it, what code it runs, whether it has a meter, and how it comes to rest."""
+"""A device as data: how to reach it, what code it runs, what measures its energy, and how it comes to rest."""
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from joulefront import config
-from joulefront.config import Fraction, Plugin, Table
+from joulefront.config import Plugin, Table
 from joulefront.errors import ConfigError
+from joulefront_devices import registry
+from joulefront_devices.profile import Profile, profile, profiles
+from joulefront_devices.tables import Meter, SettleTable, TargetTable
+
+__all__ = ["CheckedTable", "Device", "SettleTable", "TargetTable", "load", "parse"]
+
+LOCAL = "local"
+Status = Literal["ready", "incomplete", "failing"]
 
 
-class TargetTable(Table):
-    """What code is generated for, where it is not to be read from the device. The names are records.Target's."""
+class CheckedTable(Table):
+    """How the last self-test ended."""
 
-    triple: str = Field(min_length=1, description="LLVM's -mtriple, such as aarch64-linux-gnu.")
-    cpu: str = Field(min_length=1, description="LLVM's -mcpu, such as cortex-a72.")
-    features: tuple[str, ...] = Field(default=(), strict=False, description='LLVM\'s -mattr, such as ["+neon"].')
-    vector_floats: Literal[1, 2, 4, 8, 16, 32, 64] = Field(description="How many float32 one vector register holds.")
-    vector_registers: int = Field(ge=1, description="How many such registers there are.")
-
-
-class SettleTable(Table):
-    """When the device is at rest, so that a measurement may begin."""
-
-    busy: Fraction = Field(
-        default=0.1, description="The share of its cores' time that other work may take, and of five cores' at most."
-    )
-    time_s: float = Field(default=3.0, ge=0, description="Wait at most so long for it, in s; then measure and warn.")
+    at: str = Field(description="When, in ISO 8601.")
+    status: Status
 
 
 class Device(Table):
     """A device. ``transport`` names the way to it and its arguments; without ``target``, it is read from the device."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Names the device in results and locks.")
+    name: str = Field(pattern=registry.NAME, description="Names the device in results and locks.")
     description: str = ""
+    profile: str | None = Field(default=None, description="What kind of board it is: sets what this file does not.")
     transport: Plugin = Plugin(kind="local")
     target: TargetTable | None = None
-    meter: Literal["auto", "none"] = Field(
+    meter: Meter = Field(
         default="auto",
-        description='"auto" reads the device\'s own energy sensor where there is one; "none" never does.',
+        description='"auto" reads the device\'s own energy sensor where there is one; "none" never does; '
+        '"rapl", "hwmon", "hwmon:CHIP" and "hwmon:CHIP/CHANNEL" name one.',
     )
     pin_threads: bool = Field(
         default=True, description="Whether each of a network's threads is tied to a core, the fastest first."
     )
     settle: SettleTable = SettleTable()
+    facts: dict[str, bool | int | float | str] = Field(
+        default={}, description="What the device said about itself when it was last checked."
+    )
+    checked: CheckedTable | None = None
 
 
 def load(name_or_path: str, *, folder: Path = Path()) -> Device:
-    """The ready profile of that name, or the file at that path, relative to ``folder``, when it ends in ``.toml``.
+    """The registered device of that name, ``local`` for this machine, or the file at a path that ends in ``.toml``.
 
-    Raises ConfigError when there is none, or when its file is wrong.
+    Paths are relative to ``folder``. Raises ConfigError when there is no such device, or when its file is wrong.
     """
-    if not name_or_path.endswith(".toml"):
-        known = profiles()
-        if name_or_path not in known:
-            hint = config.nearest(name_or_path, known)
-            raise ConfigError(
-                f"device {name_or_path!r}: no such profile; {hint} "
-                f"(profiles: {', '.join(known)}; or the path of a device's own .toml file)"
-            )
-        text = (_folder() / f"{name_or_path}.toml").read_text(encoding="utf-8")
-        return config.parse(text, Device, source=f"profile {name_or_path}")
-    path = folder / Path(name_or_path).expanduser()
-    device = config.read(path, Device)
+    if name_or_path.endswith(".toml"):
+        return _read(folder / Path(name_or_path).expanduser())
+    known = registry.names()
+    if name_or_path in known:
+        file = registry.file_of(name_or_path)
+        device = _read(file)
+        if device.name != name_or_path:
+            raise ConfigError(f"{file}: name: expected {name_or_path!r}, as the file is called, not {device.name!r}")
+        return device
+    if name_or_path == LOCAL:
+        return parse(f'name = "{LOCAL}"\nprofile = "{LOCAL}"', source="the device local")
+    if name_or_path in profiles():
+        raise ConfigError(
+            f"device {name_or_path!r}: that is a profile, and no device is registered by that name; "
+            f"register yours: joulefront devices add NAME user@host --profile {name_or_path}"
+        )
+    raise ConfigError(
+        f"device {name_or_path!r}: not registered in {registry.folder()}; {config.nearest(name_or_path, {*known, LOCAL})} "
+        "(joulefront devices list shows them all; or give the path of a device's own .toml file)"
+    )
+
+
+def parse(text: str, *, source: str) -> Device:
+    """A device's file, with what its profile says of what it leaves out. Raises ConfigError, which names ``source``."""
+    device = config.parse(text, Device, source=source)
+    if device.profile is None:
+        return device
+    try:
+        return _completed(device, profile(device.profile))
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def _read(path: Path) -> Device:
+    device = parse(config.read_text(path), source=str(path))
     # A transport of the user's own lies beside the device's file, wherever the study that names it is.
     file, colon, found = device.transport.kind.rpartition(":")
     if colon and file.endswith(".py"):
@@ -74,10 +98,14 @@ def load(name_or_path: str, *, folder: Path = Path()) -> Device:
     return device
 
 
-def profiles() -> tuple[str, ...]:
-    """The names of the ready profiles."""
-    return tuple(sorted(Path(file.name).stem for file in _folder().iterdir() if file.name.endswith(".toml")))
-
-
-def _folder() -> resources.abc.Traversable:
-    return resources.files("joulefront_devices") / "profiles"
+def _completed(device: Device, board: Profile) -> Device:
+    """The device with its profile's values where its own file sets none; of ``settle``, key by key."""
+    given: dict[str, Any] = {
+        key: value
+        for key in ("description", "target", "meter", "pin_threads")
+        if key not in device.model_fields_set and (value := getattr(board, key)) is not None
+    }
+    if board.settle:
+        own = device.settle.model_dump(exclude_unset=True)
+        given["settle"] = SettleTable(**{**board.settle.model_dump(exclude_unset=True), **own})
+    return device.model_copy(update=given)

@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
+from joulefront.device_verbs import devices
 from joulefront.errors import JoulefrontError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from joulefront.terminal import as_json_option, devices_option, results_only, show
 
 _INTERRUPTED = 130
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 _results = click.option(
     "--results",
     type=click.Path(path_type=Path, file_okay=False),
@@ -31,6 +25,7 @@ _results = click.option(
     show_default=True,
     help="The folder that holds a folder for each study.",
 )
+_device = click.option("--device", help="A device to search on instead of the study's own.")
 
 
 def main() -> None:
@@ -48,25 +43,11 @@ def main() -> None:
         click.echo(f"joulefront: {error}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("joulefront: interrupted; the same search command goes on from here", err=True)
+        click.echo("joulefront: interrupted; a search goes on from here by the same command", err=True)
         sys.exit(_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         sys.stderr.close()
         sys.exit(0)
-
-
-@contextmanager
-def _results_only() -> Iterator[None]:
-    """Meanwhile, whatever anybody prints goes to stderr: stdout is for results."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def _named(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -82,32 +63,38 @@ def cli() -> None:
     """Prune neural networks by what they cost on your own device: accuracy, measured latency and measured energy."""
 
 
+cli.add_command(devices)
+
+
 @cli.command()
 @click.argument("task", callback=_named)
 @click.option("--device", default="local", show_default=True, help="The device to search on.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("study.toml"), show_default=True)
+@devices_option
 def init(task: str, device: str, out: Path) -> None:
     """Write a commented study file for TASK (file.py:object, module:object or a ready-made name)."""
     from joulefront.study_file import write
 
-    with _results_only():
+    with results_only():
         write(out, task=task, device=device)
     click.echo(f"{out} is written; next: joulefront validate {out}")
 
 
 @cli.command()
 @click.argument("study", type=click.Path(path_type=Path))
-@_as_json
-def validate(study: Path, as_json: bool) -> None:
+@_device
+@devices_option
+@as_json_option
+def validate(study: Path, device: str | None, as_json: bool) -> None:
     """Check a study file: make and measure one network, and estimate what the whole study takes."""
     from joulefront.estimate import estimate
     from joulefront.report import tables
     from joulefront.report.progress import progress
     from joulefront.study import open_bench
 
-    with _results_only(), progress() as listener:
-        document = estimate(study, listener, open_bench)
-    _show(document, as_json, tables.estimate)
+    with results_only(), progress() as listener:
+        document = estimate(study, listener, open_bench, device=device)
+    show(document, as_json, tables.estimate)
 
 
 @cli.command()
@@ -124,15 +111,17 @@ def schema(of: str) -> None:
 @cli.command()
 @click.argument("study", type=click.Path(path_type=Path))
 @_results
-@_as_json
-def search(study: Path, results: Path, as_json: bool) -> None:
+@_device
+@devices_option
+@as_json_option
+def search(study: Path, results: Path, device: str | None, as_json: bool) -> None:
     """Run the study in the file STUDY; the same command again goes on where it stopped."""
-    _search(study, results, as_json)
+    _search(study, results, as_json, device)
 
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@_as_json
+@as_json_option
 def front(folder: Path, as_json: bool) -> None:
     """Print the Pareto front of the study whose results are in FOLDER."""
     from joulefront.report import documents, tables
@@ -140,29 +129,30 @@ def front(folder: Path, as_json: bool) -> None:
 
     with Store.open(folder) as store:
         document = documents.front(store)
-    _show(document, as_json, tables.front)
+    show(document, as_json, tables.front)
 
 
 @cli.command()
 @click.argument("task", callback=_named)
 @click.option("--device", default="local", show_default=True, help="The device to measure on.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one inference.")
-@_as_json
+@devices_option
+@as_json_option
 def measure(task: str, device: str, threads: int, as_json: bool) -> None:
     """Compile the model of TASK for a device and time it there, without a search."""
     from joulefront.measure import measure as measure_task
     from joulefront.report import documents, tables
     from joulefront.report.progress import progress
 
-    with _results_only(), progress() as listener:
+    with results_only(), progress() as listener:
         measured = measure_task(task, device, threads, listener)
-    _show(documents.measurement(device, measured), as_json, tables.measurement)
+    show(documents.measurement(device, measured), as_json, tables.measurement)
 
 
 @cli.command()
 @click.option("--quick", is_flag=True, help="A few tiny networks in about a minute: shows that all of it works.")
 @_results
-@_as_json
+@as_json_option
 def demo(quick: bool, results: Path, as_json: bool) -> None:
     """Prune a CNN for MNIST on this very machine, in about five minutes."""
     from joulefront.study_file import demo_file
@@ -170,29 +160,16 @@ def demo(quick: bool, results: Path, as_json: bool) -> None:
     _search(demo_file(quick=quick), results, as_json)
 
 
-def _search(study: Path, results: Path, as_json: bool) -> None:
+def _search(study: Path, results: Path, as_json: bool, device: str | None = None) -> None:
     from joulefront.report import documents, tables
     from joulefront.report.progress import progress
     from joulefront.store import Store
     from joulefront.study import open_bench, run
 
-    with _results_only(), progress() as listener:
-        folder = run(study, results, listener, open_bench)
+    with results_only(), progress() as listener:
+        folder = run(study, results, listener, open_bench, device=device)
     with Store.open(folder) as store:
         document = documents.front(store)
-    _show(document, as_json, tables.front)
+    show(document, as_json, tables.front)
     if not as_json:
         click.echo(f"Everything is in {folder}; 'joulefront front {folder}' shows this again.")
-
-
-def _show(document: dict[str, Any], as_json: bool, table: Any) -> None:
-    if as_json:
-        click.echo(json.dumps(document, indent=2, allow_nan=False))
-    else:
-        _print(table(document))
-
-
-def _print(renderable: RenderableType) -> None:
-    from rich.console import Console
-
-    Console().print(renderable, highlight=False)

@@ -1,0 +1,90 @@
+"""What the verbs of the command line share: their options, where results go, and questions to the user."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def _use_folder(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:  # by way of the environment, which the workers and whatever else is started have too
+        os.environ["JOULEFRONT_DEVICES"] = str(value.expanduser().absolute())
+
+
+devices_option = click.option(
+    "--devices",
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=_use_folder,
+    expose_value=False,
+    help="The folder of the registered devices, instead of $JOULEFRONT_DEVICES or the user's own.",
+)
+
+
+@contextmanager
+def results_only() -> Iterator[None]:
+    """Meanwhile, whatever anybody prints goes to stderr: stdout is for results."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def show(document: Any, as_json: bool, table: Callable[[Any], RenderableType]) -> None:
+    """Print a result: the ``document`` itself as JSON, or as the ``table`` that people read."""
+    if as_json:
+        click.echo(json.dumps(document, indent=2, allow_nan=False))
+        return
+    from rich.console import Console
+
+    Console().print(table(document), highlight=False)
+
+
+class Questions(Protocol):
+    """Somebody who can be asked."""
+
+    def agree(self, question: str) -> bool:
+        """Whether the user says yes."""
+        ...
+
+    def secret(self, question: str) -> str:
+        """What the user types unseen."""
+        ...
+
+
+class Terminal:
+    """The user at the terminal."""
+
+    def agree(self, question: str) -> bool:
+        """See Questions."""
+        return click.confirm(question, err=True)
+
+    def secret(self, question: str) -> str:
+        """See Questions."""
+        return str(click.prompt(question, hide_input=True, err=True))
+
+
+def questions() -> Questions | None:
+    """The user, or None where nobody sits at a terminal."""
+    return Terminal() if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options that the user gave."""
+    return {name: value for name, value in options.items() if value is not None}
