@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from joulefront.bench import pins
+from joulefront.bench.archives import Archive, agent
 from joulefront.bench.suitable import reason_against, reason_no_room
-from joulefront.bench.wheels import LIBRARY, Archive, Wheels, agent
+from joulefront.bench.wheels import LIBRARY, Wheels
 from joulefront.cache import Cache
 from joulefront.errors import TransportError
 from joulefront.protocols import Remote

@@ -1,4 +1,4 @@
-"""What a device is given, as two archives: ``runtime``, taken out of pinned wheels, and ``agent``, our own package.
+"""What a device is given of others: taken out of pinned wheels, and checked.
 
 A wheel's content comes from this host's own installation where that is the very same thing, else from a folder of wheels
 that the user names, else from the package index that pip is configured with.
@@ -7,51 +7,28 @@ that the user names, else from the package index that pip is configured with.
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import importlib.metadata
-import importlib.util
-import io
-import json
 import platform
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from joulefront.bench import pins
+from joulefront.bench.archives import Archive, Files, archived
 from joulefront.cache import Cache, disk, file_sha256, key_of
 from joulefront.errors import ConfigError, TransportError
 
 LIBRARY = "libtvm_runtime.so"
-_ARCHIVE = "archive.tar.gz"
-_MANIFEST = "manifest.json"  # as the device's install.py reads it: {path: [size in bytes, sha256]}
 # Of tvm_ffi's wheel a device needs neither what other code is built against nor what builds it; of the tests only the
 # library, which the others link to.
 _LEFT_OUT = {"3rdparty", "cython", "include", "share", "src", "stub", "testing"}
-
-Files = dict[str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """A tar.gz on this host, always of the same bytes for the same content.
-
-    ``name`` is its folder's on a device; ``unpacked_b`` bytes in ``files`` files are what it unpacks to.
-    """
-
-    name: str
-    path: Path
-    sha256: str
-    size_b: int
-    unpacked_b: int
-    files: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +50,14 @@ class Wheels:
         """All that the agent imports and loads: tvm_ffi, typing_extensions and TVM's runtime library."""
         ffi, typing_extensions = pins.tvm_ffi(self.minor, self.architecture), pins.typing_extensions()
 
-        def make(folder: Path) -> dict[str, Any]:
+        def files() -> Files:
             library = {LIBRARY: self._library().read_bytes()}
             extensions = self._content(typing_extensions, lambda name: name == "typing_extensions.py")
-            return _write(library | extensions | self._content(ffi, _is_needed), folder)
+            return library | extensions | self._content(ffi, _is_needed)
 
         made_from = [ffi.sha256, typing_extensions.sha256, pins.RUNTIME_SHA256[self.architecture]]
         key = key_of(wheels=made_from, layout=file_sha256(Path(__file__)))
-        return _archive("runtime", self.cache, key, make)
+        return archived("runtime", key, self.cache, files)
 
     def _library(self) -> Path:
         """TVM's runtime library, kept by itself: its wheel is large, and serves for every Python."""
@@ -142,17 +119,6 @@ class Wheels:
         return ["-m", "pip", "download", "--no-deps", "--only-binary=:all:", *machine, *python, "--dest", str(folder)]
 
 
-def agent(cache: Cache) -> Archive:
-    """The agent's package, as it is installed here."""
-    spec = importlib.util.find_spec("joulefront_agent")
-    assert spec is not None
-    assert spec.origin is not None
-    sources = sorted(Path(spec.origin).parent.glob("*.py"))
-    files = {f"joulefront_agent/{source.name}": source.read_bytes() for source in sources}
-    key = key_of(files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
-    return _archive("agent", cache, key, lambda folder: _write(files, folder))
-
-
 def _is_needed(name: str) -> bool:
     """Of tvm_ffi's wheel."""
     path = PurePosixPath(name)
@@ -194,27 +160,3 @@ def _unzipped(wheel: Path, is_wanted: Callable[[str], bool]) -> Files:
     if not content or any(name.startswith("/") or ".." in name.split("/") for name in content):
         raise TransportError(f"{wheel} holds other files than a wheel does")
     return content
-
-
-def _archive(kind: str, cache: Cache, key: str, make: Callable[[Path], dict[str, Any]]) -> Archive:
-    entry = cache.entry(f"{kind}-archive", key, make)
-    path, sha256 = entry.path(_ARCHIVE), entry.sha256[_ARCHIVE]
-    name = f"{kind}-{sha256[:16]}"
-    return Archive(name, path, sha256, path.stat().st_size, entry.meta["unpacked_b"], entry.meta["files"])
-
-
-def _write(files: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
-    """Pack files, with their manifest, so that the bytes depend on nothing else. Returns the entry's meta."""
-    manifest = {name: [len(data), hashlib.sha256(data).hexdigest()] for name, data in sorted(files.items())}
-    packed = io.BytesIO()
-    with (
-        gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as zipped,
-        tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as members,
-    ):
-        for name, data in sorted({**files, _MANIFEST: json.dumps(manifest).encode()}.items()):
-            member = tarfile.TarInfo(name)  # of no user, no group and the year 1970
-            member.size = len(data)
-            members.addfile(member, io.BytesIO(data))
-    with disk(str(folder)):
-        (folder / _ARCHIVE).write_bytes(packed.getvalue())
-    return {"unpacked_b": sum(map(len, files.values())), "files": len(files)}
