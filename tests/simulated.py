@@ -6,6 +6,7 @@ The readings are a function of the candidate alone; they are called simulated wh
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -23,14 +24,25 @@ NO_METER = "a simulated device has no meter"
 class Compiler:
     """Writes the model's layers and weights where a library would be: enough to tell one network from another."""
 
-    def __init__(self, target: Target, fails_on: str = "") -> None:
-        self.key = f"simulated {target} {fails_on}"
+    def __init__(self, target: Target, fails_on: str = "", waits_for: str = "", takes_s: float = 0.0) -> None:
+        self.key = f"simulated {target} {fails_on} {waits_for} {takes_s}"
         self._fails_on = fails_on
+        self._waits_for = Path(waits_for) if waits_for else None
+        self._takes_s = takes_s
+        self._compiled = 0
 
     def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
         """See protocols.Compiler."""
         if self._fails_on and self._fails_on in repr(model):
             raise CompileError(f"simulated: no code for {self._fails_on}")
+        self._compiled += 1
+        time.sleep(self._takes_s)
+        if self._waits_for and self._compiled > 1:  # but for the first network, until the test says so
+            deadline_s = time.monotonic() + 120
+            while not self._waits_for.exists():
+                if time.monotonic() > deadline_s:
+                    raise CompileError(f"simulated: {self._waits_for} did not come")
+                time.sleep(0.01)
         weights = b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())
         library.write_bytes(repr(model).encode() + weights)
 
@@ -107,7 +119,12 @@ def bench_of(bench: Bench) -> Callable[[StudyConfig, Path], Bench]:
 
 
 def study_text(
-    name: str = "small", *, search: str = 'kind = "nsga2"\npopulation = 4', evaluations: int = 8, more: str = ""
+    name: str = "small",
+    *,
+    search: str = 'kind = "nsga2"\npopulation = 4',
+    evaluations: int = 8,
+    compiler: str = "",
+    more: str = "",
 ) -> str:
     """A study of the digits' tiny network with the simulated compiler."""
     return f"""
@@ -122,6 +139,7 @@ screen_epochs = 0.5
 full_epochs = 1.0
 [compile]
 kind = "{Path(__file__)}:Compiler"
+{compiler}
 [prepare]
 workers = 1
 [search]

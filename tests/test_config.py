@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from joulefront.config import StudyConfig, nearest, parse, read
+from joulefront.config import StudyConfig, nearest, parse, read, study_text
 from joulefront.errors import ConfigError
 
 GOOD = 'name = "x"\n[task]\nkind = "digits"\nmodel = "tiny"\n[search]\nkind = "nsga2"\npopulation = 8\nseed = 3\n'
@@ -76,3 +76,15 @@ def test_the_schema_is_json_and_knows_every_table() -> None:
 def test_nearest_names_all_where_none_is_near() -> None:
     assert nearest("zzz", ["beta", "alpha"]) == "known: alpha, beta"
     assert nearest("zzz", []) == "none is known here"
+
+
+def test_a_study_on_another_device_keeps_what_else_it_says(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text("# mine\n" + GOOD)
+    assert study_text(file) == study_text(file, "local") == "# mine\n" + GOOD
+    other = study_text(file, "pi5")
+    assert "# mine" in other
+    study = parse(other, StudyConfig, source="study.toml")
+    assert study == parse(GOOD, StudyConfig, source="study.toml").model_copy(update={"name": "x-pi5", "device": "pi5"})
+    by_path = parse(study_text(file, "boards/pi.toml"), StudyConfig, source="study.toml")
+    assert (by_path.name, by_path.device) == ("x-pi", str(Path("boards/pi.toml").resolve()))

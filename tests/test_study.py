@@ -1,6 +1,7 @@
 """Whole studies on a simulated bench: the story, resuming, killing, and what ends one early."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -98,6 +99,32 @@ def test_energy_is_an_objective_where_there_is_a_meter(tmp_path: Path) -> None:
     trials = play(tmp_path, study_text(), Bench(energy=True), listener)
     assert set(trials[0].objectives) == {"error", "latency_s", "energy_j"}
     assert listener.said == []
+
+
+def test_while_another_machine_measures_the_host_prepares(tmp_path: Path) -> None:
+    """The second network is made only when the first is being measured: one before the other would wait for ever."""
+    begun = tmp_path / "measuring"
+    bench = Bench(on_measure=lambda job, grade: begun.touch())
+    bench.shares_host = False
+    trials = play(tmp_path, study_text(compiler=f'waits_for = "{begun}"'), bench)
+    assert all(trial.failure is None for trial in trials)
+
+
+def test_on_this_machine_nothing_is_prepared_while_it_measures(tmp_path: Path) -> None:
+    made: list[int] = []
+    artifacts = Path(os.environ["JOULEFRONT_CACHE"]) / "artifacts"
+    text = study_text(evaluations=4, compiler="takes_s = 0.001")
+    play(tmp_path, text, Bench(on_measure=lambda job, grade: made.append(len(list(artifacts.glob("*/*/entry.json"))))))
+    assert len(set(made[:4])) == 1  # the whole batch is there when the first of it is measured
+
+
+def test_on_another_device_it_is_another_study(tmp_path: Path) -> None:
+    file, results = study(tmp_path, "# mine\n" + study_text(evaluations=4)), tmp_path / "results"
+    folder = run(file, results, Silent(), bench_of(Bench()), device="pi5")
+    assert folder == results / "small-pi5"
+    with Store.open(folder) as store:
+        assert (store.study.name, store.study.device, store.study.search.evaluations) == ("small-pi5", "pi5", 4)
+    assert run(file, results, Silent(), bench_of(Bench()), device="local") == results / "small"
 
 
 def test_the_same_command_on_a_finished_study_measures_nothing(tmp_path: Path) -> None:
