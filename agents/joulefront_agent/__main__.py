@@ -1,7 +1,8 @@
 """The agent: one process a session, JSON lines on stdin and stdout, everything else to stderr.
 
 Started as ``python -m joulefront_agent --runtime /path/to/libtvm_runtime.so``. It ends at the end of its input, or when
-it has heard nothing for a while, and its child ends with it.
+it has heard nothing for a while, and its child ends with it. With ``--lock FILE --session TOKEN`` it is the only one that
+measures: where another session has the lock, it answers nothing but that.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from joulefront_agent import conditions, machine, wire
+from joulefront_agent import conditions, lock, machine, wire
 from joulefront_agent.runner import Runner
 
 _log = logging.getLogger("joulefront_agent")
 
 
 class Agent:
-    """Serves one session. ``answers`` is where its lines go."""
+    """Serves one session. ``answers`` is where its lines go; ``refusal`` is why nothing may be measured, if so."""
 
-    def __init__(self, runner: Runner, root: Path, answers: BinaryIO) -> None:
+    def __init__(self, runner: Runner, root: Path, answers: BinaryIO, refusal: wire.Failure | None = None) -> None:
         self._runner = runner
         self._root = root
         self._answers = answers
+        self._refusal = refusal
         self._lock = threading.Lock()
         self._silence_s = wire.SILENCE_S
         self._running: threading.Thread | None = None
@@ -66,6 +68,9 @@ class Agent:
             request = wire.decode_request(line)
         except wire.WireError as error:
             self._fail(None, "WireError", str(error))
+            return
+        if self._refusal is not None:
+            self._fail(request.id, self._refusal.kind, self._refusal.message)
             return
         try:
             if request.op == "run":
@@ -128,11 +133,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="joulefront_agent", description=__doc__)
     parser.add_argument("--runtime", required=True, help="the path of libtvm_runtime.so")
     parser.add_argument("--root", default="/", help="where /sys and /proc are found, such as /host in a container")
+    parser.add_argument("--lock", type=Path, metavar="FILE", help="a file that one agent at a time holds")
+    parser.add_argument("--session", default="", metavar="TOKEN", help="whose agent this is: it replaces its own")
     given = parser.parse_args()
+    if given.lock is not None and not given.session:
+        parser.error("--lock needs --session")
     logging.basicConfig(stream=sys.stderr, format="joulefront_agent: %(message)s")
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # whatever a library prints is no answer
-        Agent(Runner(given.runtime, given.root), Path(given.root), answers).serve(0)
+        refusal = None
+        try:
+            if given.lock is not None:
+                lock.take(given.lock, given.session)  # held until this process ends
+        except wire.Failure as failure:
+            refusal = failure
+        Agent(Runner(given.runtime, given.root), Path(given.root), answers, refusal).serve(0)
     return 0
 
 

@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 from joulefront_agent import conditions, cores, sensors, timing, wire
+from joulefront_agent.reading import Sensor
+from joulefront_agent.wire import Failure
 
 _PR_SET_PDEATHSIG = 1
 _SHORT_OF_MEMORY = ("bad_alloc", "cannot allocate memory", "out of memory", "failed to allocate")
@@ -32,14 +34,14 @@ def main() -> int:
         request = wire.decode_request(sys.stdin.buffer.readline())
         try:
             answer = wire.Answer(request.id, measure(wire.Run.from_wire(request.params), runtime, Path(root)).to_wire())
-        except wire.Failure as failure:
+        except Failure as failure:
             answer = wire.Answer(request.id, None, failure)
         except MemoryError:
-            answer = wire.Answer(request.id, None, wire.Failure("OutOfMemory", "out of memory"))
+            answer = wire.Answer(request.id, None, Failure("OutOfMemory", "out of memory"))
         except Exception as error:  # noqa: BLE001 -- the runtime raises anything; it is this network that failed
             message = f"{type(error).__name__}: {error}"
             kind = "OutOfMemory" if short_of_memory(message) else "Crashed"
-            answer = wire.Answer(request.id, None, wire.Failure(kind, message[-2000:]))
+            answer = wire.Answer(request.id, None, Failure(kind, message[-2000:]))
         answers.write(wire.encode_answer(answer) + b"\n")
         answers.flush()
     # The runtime's own tear-down has nothing left to do, and a crash in it would be no fault of the network.
@@ -50,16 +52,26 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     """Do what ``run`` asks for. Raises Failure, and whatever the runtime raises."""
     from joulefront_agent.network import Network
 
+    allowed = os.sched_getaffinity(0)
     used = cores.fastest(root, run.threads)
+    # Sampling is to take nothing from the network, where there is another core for it.
+    sensor = _sensor(root, run.meter, allowed.difference(used) or allowed) if run.energy_s else None
     before = {**conditions.read(root), "cores": ",".join(map(str, used)) if run.pin_threads else None}
     network = Network(runtime, run.library, run.inputs)
     network.use(used, run.pin_threads)
     outputs = network.outputs() if run.outputs else ()
     warm_up_s, steady = timing.warm_up(network.time, run.warm_up_s)
     samples_s, steps = timing.sample(network.time, run.sample_s, run.samples, run.sample_limit_s)
-    sensor = sensors.find(root, run.meter)[0] if run.energy_s else None
     energy = timing.energy(network.run, statistics.median(samples_s), sensor, run.energy_s) if sensor else None
     return wire.Ran(outputs, tuple(samples_s), steps, warm_up_s, steady, energy, before, conditions.read(root))
+
+
+def _sensor(root: Path, meter: str, spare: set[int]) -> Sensor:
+    """The sensor that was asked for. Raises Failure (MeterError) where there is none: no energy is not no answer."""
+    sensor, reason = sensors.find(root, meter, spare)
+    if sensor is None:
+        raise Failure("MeterError", str(reason))
+    return sensor
 
 
 def short_of_memory(text: str) -> bool:

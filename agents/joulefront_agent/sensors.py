@@ -1,136 +1,43 @@
-"""The device's own energy sensors."""
+"""The device's own energy sensors: which are there, and the one that a meter's name stands for."""
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
-from typing import Protocol
 
-from joulefront_agent.wire import Failure
-
-_TICK_LIMIT_S = 0.5
-_POWER_LIMIT_W = 1000.0
+from joulefront_agent import hwmon, rapl
+from joulefront_agent.reading import Sensor
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a sensor measured between start and stop: joules, and over how long, in s.
+def find(root: Path, meter: str, cores: Collection[int] = ()) -> tuple[Sensor | None, str | None]:
+    """The sensor that ``meter`` names under the file system at ``root``, or None and the reason why there is none.
 
-    ``resolution_j`` is one step of its counter in J, ``period_s`` the time between two of its updates in s.
+    "auto" is RAPL where it can be read, or else the one total that hwmon has; "hwmon" is that total. "rapl",
+    "hwmon:CHIP" and "hwmon:CHIP/CHANNEL" name one, the channel by its label or its number; "none" is none. A sensor that
+    has to be sampled is, on ``cores``.
     """
-
-    energy_j: float
-    window_s: float
-    resolution_j: float
-    period_s: float
-
-
-class Sensor(Protocol):
-    """Measures the energy between ``start`` and ``stop``. ``covers`` says which part of the machine."""
-
-    name: str
-    covers: str
-
-    def start(self) -> None:
-        """Begin a window. Raises Failure (MeterError)."""
-        ...
-
-    def stop(self) -> Reading:
-        """End the window. Raises Failure (MeterError)."""
-        ...
-
-
-def find(root: Path, meter: str) -> tuple[Sensor | None, str | None]:
-    """The machine's energy sensor under the file system at ``root``, or None and the reason why there is none."""
-    zones = _packages(root / "sys/class/powercap")
-    if not zones:
-        return None, "no energy sensor: /sys/class/powercap has no RAPL package zone, as on virtual machines and ARM"
-    try:
-        for zone in zones:
-            _counter(zone / "energy_uj")
-        return Rapl(zones), None
-    except PermissionError:
+    kind, colon, wanted = meter.partition(":")
+    if meter == "none":
+        return None, "no energy sensor: the meter is 'none'"
+    if meter not in ("auto", "rapl") and (kind != "hwmon" or (colon and not wanted)):
         return None, (
-            "no energy sensor: RAPL's counters are readable by root only since 2020 (CVE-2020-8694). "
-            "To allow it until the next boot: sudo chmod a+r /sys/class/powercap/intel-rapl*:*/energy_uj"
+            f"no energy sensor: a meter is auto, none, rapl, hwmon, hwmon:CHIP or hwmon:CHIP/CHANNEL, not {meter!r:.80}; "
+            f"this device has {', '.join(names(root)) or 'none'}"
         )
-    except (OSError, ValueError) as error:
-        return None, f"no energy sensor: RAPL cannot be read: {error}"
+    reasons = []
+    if kind in ("auto", "rapl"):
+        counters, reason = rapl.find(root)
+        if counters:
+            return counters, None
+        reasons.append(reason)
+    if kind in ("auto", "hwmon"):
+        sampled, reason = hwmon.find(root, wanted, cores)
+        if sampled:
+            return sampled, None
+        reasons.append(reason)
+    return None, f"no energy sensor: {'; '.join(filter(None, reasons))}"
 
 
-class Rapl:
-    """The energy counters of the processor packages (Intel and AMD), summed over the sockets.
-
-    Only package zones: core and uncore are parts of them, and psys contains them.
-    """
-
-    name = "rapl"
-
-    def __init__(self, zones: list[Path], clock: Callable[[], float] = time.monotonic) -> None:
-        self._zones = zones
-        self._clock = clock
-        self._range_uj = [_counter(zone / "max_energy_range_uj") for zone in zones]
-        self._start_uj: list[int] = []
-        self._start_s = 0.0
-        self._period_s = 0.0
-        self.covers = "processor packages: " + ", ".join(_name(zone) for zone in zones)
-
-    def start(self) -> None:
-        """Begin a window at the moment of an update, so that its first edge is sharp. Raises Failure (MeterError)."""
-        earlier_s, _ = self._tick()
-        self._start_s, self._start_uj = self._tick()
-        self._period_s = self._start_s - earlier_s
-
-    def stop(self) -> Reading:
-        """End the window now. Raises Failure (MeterError) for a counter that stood still or may have wrapped twice."""
-        now_uj, window_s = self._read(), self._clock() - self._start_s
-        total_uj = 0
-        for index, zone in enumerate(self._zones):
-            start, now, span = self._start_uj[index], now_uj[index], self._range_uj[index]
-            if now == start:
-                raise Failure("MeterError", f"{zone}/energy_uj stood still for {window_s:.3g} s: the counter is stuck")
-            if span < _POWER_LIMIT_W * window_s * 1e6:
-                raise Failure("MeterError", f"{zone}/energy_uj may wrap more than once in {window_s:.3g} s")
-            total_uj += now - start if now > start else now - start + span
-        return Reading(total_uj * 1e-6, window_s, 1e-6 * len(self._zones), self._period_s)
-
-    def _tick(self) -> tuple[float, list[int]]:
-        """Wait for an update: the time and the counters right after it."""
-        first, began_s = self._read(), self._clock()
-        while True:
-            counters, now_s = self._read(), self._clock()
-            if counters[0] != first[0]:
-                return now_s, counters
-            if now_s - began_s > _TICK_LIMIT_S:
-                raise Failure("MeterError", f"{self._zones[0]}/energy_uj stands still: the counter is stuck")
-
-    def _read(self) -> list[int]:
-        try:
-            return [_counter(zone / "energy_uj") for zone in self._zones]
-        except (OSError, ValueError) as error:
-            raise Failure("MeterError", f"RAPL cannot be read: {error}") from error
-
-
-def _packages(folder: Path) -> list[Path]:
-    """One zone a package. A package shows up twice where it has a memory-mapped interface too: the first is enough."""
-    found: dict[str, Path] = {}
-    for pattern in ("intel-rapl:*", "intel-rapl-mmio:*"):
-        for zone in sorted(folder.glob(pattern)):
-            name = _name(zone)
-            if re.match(r"package-\d+", name):
-                found.setdefault(name, zone)
-    return list(found.values())
-
-
-def _name(zone: Path) -> str:
-    try:
-        return (zone / "name").read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def _counter(path: Path) -> int:
-    return int(path.read_text(encoding="ascii"))
+def names(root: Path) -> list[str]:
+    """Every name of a meter that can be read now."""
+    return ["rapl"] * (rapl.find(root)[0] is not None) + hwmon.names(root)

@@ -24,6 +24,12 @@ def test_the_fastest_come_first_and_forbidden_ones_never(tmp_path):
     assert [cores.fastest(root, count) for count in (1, 2, 3, 4)] == [[4], [4, 5], [4, 5, 1], [4, 5, 1, 2]]
 
 
+def test_what_a_core_is_capable_of_goes_before_its_frequency(tmp_path):
+    root = machine(tmp_path, {1: 1_908_000, 2: 1_908_000, 4: 1_800_000, 5: 1_800_000})
+    write(root, {f"sys/devices/system/cpu/cpu{core}/cpu_capacity": 1024 if core > 2 else 592 for core in (1, 2, 4, 5)})
+    assert cores.fastest(root, 3) == [4, 5, 1]
+
+
 def test_where_nothing_is_told_their_numbers_decide(tmp_path):
     assert cores.fastest(machine(tmp_path, {5: "<unknown>"}), 3) == [1, 2, 4]
 

@@ -1,119 +1,74 @@
-"""RAPL, from a tree of files whose counters move as the test wants."""
+"""What every energy sensor keeps to, whatever it reads; and what is there where there is none."""
 
 import pytest
-from fake_machine import write, zone
+from fake_machine import JETSON_AGX_ORIN, VIRTUAL_BOARD, Rushing, Ticking, write, zone
 
-from joulefront_agent import sensors
+from joulefront_agent import power, rapl, sensors
+from joulefront_agent.reading import Sensor
 from joulefront_agent.wire import Failure
 
+POWER_W = {"rapl": 20.0, "power": 3.25, "volts and amperes": 3.24, "a sum": 19.0 * 0.210 + 4.968 * 0.900}
 
-class Ticking:
-    """A clock that advances by a millisecond a look, and moves a counter with it: ``power_w`` is what it shows."""
-
-    def __init__(self, path, power_w, range_uj=None):
-        self.path, self.power_w, self.range_uj, self.now_s = path, power_w, range_uj, 0.0
-
-    def __call__(self):
-        self.advance(1e-3)
-        return self.now_s
-
-    def advance(self, by_s):
-        self.now_s += by_s
-        energy_uj = int(self.path.read_text()) + round(by_s * self.power_w * 1e6)
-        self.path.write_text(str(energy_uj % self.range_uj if self.range_uj else energy_uj))
+FILES = {"power": "hwmon5/power1_input", "volts and amperes": "hwmon4/curr1_input", "a sum": "hwmon3/curr2_input"}
 
 
-def test_packages_are_counted_once_and_their_parts_not_at_all(tmp_path):
-    tree = {
-        **zone("intel-rapl:0", "package-0"),
-        **zone("intel-rapl:0:0", "core"),
-        **zone("intel-rapl:0:1", "dram"),
-        **zone("intel-rapl:1", "package-1"),
-        **zone("intel-rapl:2", "psys"),
-        **zone("intel-rapl-mmio:0", "package-0"),
-    }
-    sensor, reason = sensors.find(write(tmp_path, tree), "auto")
-    assert reason is None
-    assert sensor.name == "rapl"
-    assert sensor.covers == "processor packages: package-0, package-1"
+class Case:
+    """A sensor of a machine that takes ``power_w``, how to let time pass, and how to take its file away."""
+
+    def __init__(self, root, kind):
+        self.root, self.power_w = root, POWER_W[kind]
+        if kind == "rapl":
+            write(root, zone("intel-rapl:0", "package-0"))
+            folder = root / "sys/class/powercap/intel-rapl:0"
+            clock = Ticking(folder / "energy_uj", self.power_w)
+            self.sensor = rapl.Rapl([folder], clock)
+            self.let_pass = lambda: clock.advance(2.0)
+            self.file = folder / "energy_uj"
+        else:
+            write(root, JETSON_AGX_ORIN if kind == "a sum" else VIRTUAL_BOARD)
+            found, _ = sensors.find(root, "hwmon:ina3221/1" if kind == "volts and amperes" else "auto")
+            clock = Rushing()
+            self.sensor = power.Sampled(
+                found.name, found.covers, clock.watched(found._power_w), found._interval_s, clock=clock, wait=clock.wait
+            )
+            self.let_pass = lambda: clock.read(60)
+            self.file = root / "sys/class/hwmon" / FILES[kind]
 
 
-@pytest.mark.parametrize("tree", [{}, zone("intel-rapl:0", "psys")])
-def test_no_sensor_has_a_reason(tmp_path, tree):
-    sensor, reason = sensors.find(write(tmp_path, tree), "auto")
-    assert sensor is None
-    assert "no RAPL package zone" in reason
+@pytest.fixture(params=sorted(POWER_W))
+def case(request, tmp_path):
+    return Case(tmp_path, request.param)
 
 
-def test_a_counter_for_root_only_has_a_reason_and_a_remedy(tmp_path, monkeypatch):
-    def denied(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(sensors, "_counter", denied)
-    sensor, reason = sensors.find(write(tmp_path, zone("intel-rapl:0", "package-0")), "auto")
-    assert sensor is None
-    assert "root only since 2020" in reason
-    assert "sudo chmod a+r /sys/class/powercap/intel-rapl*:*/energy_uj" in reason
-
-
-@pytest.mark.parametrize("broken", ["energy_uj", "max_energy_range_uj"])
-def test_a_counter_that_is_no_number_has_a_reason(tmp_path, broken):
-    tree = {**zone("intel-rapl:0", "package-0"), f"sys/class/powercap/intel-rapl:0/{broken}": "n/a"}
-    sensor, reason = sensors.find(write(tmp_path, tree), "auto")
-    assert sensor is None
-    assert "cannot be read" in reason
+def test_it_measures_watts_times_seconds_each_time_anew(case):
+    for _ in range(2):
+        case.sensor.start()
+        case.let_pass()
+        reading = case.sensor.stop()
+        assert reading.energy_j == pytest.approx(case.power_w * reading.window_s, rel=2e-3)
+        assert reading.window_s >= 1.0
+        assert 0 < reading.resolution_j < 0.01 * reading.energy_j
+        assert 0 < reading.period_s < 0.05
 
 
-def rapl(root, power_w, *, start_uj=1_000_000, range_uj=262_143_328_850):
-    write(root, zone("intel-rapl:0", "package-0", start_uj, range_uj))
-    folder = root / "sys/class/powercap/intel-rapl:0"
-    clock = Ticking(folder / "energy_uj", power_w, range_uj)
-    return sensors.Rapl([folder], clock), clock
+def test_it_has_a_name_that_finds_it_and_says_what_it_covers(case):
+    _: Sensor = case.sensor
+    assert case.sensor.name in sensors.names(case.root)
+    again, reason = sensors.find(case.root, case.sensor.name)
+    assert (again.name, again.covers, reason) == (case.sensor.name, case.sensor.covers, None)
 
 
-def test_a_window_is_the_difference_of_the_counter(tmp_path):
-    sensor, clock = rapl(tmp_path, 50.0)
-    sensor.start()
-    clock.advance(2.0)
-    reading = sensor.stop()
-    assert reading.window_s == pytest.approx(2.0, abs=0.002)
-    assert reading.energy_j == pytest.approx(50.0 * 2.0, rel=1e-3)
-    assert reading.resolution_j == 1e-6
-    assert reading.period_s == pytest.approx(1e-3, abs=1.1e-3)
-
-
-def test_a_counter_that_wraps_in_the_window_is_repaired(tmp_path):
-    range_uj = 65_532_610_987
-    sensor, clock = rapl(tmp_path, 20.0, start_uj=range_uj - 10_000_000, range_uj=range_uj)
-    sensor.start()
-    clock.advance(2.0)
-    assert sensor.stop().energy_j == pytest.approx(40.0, rel=2e-3)
-
-
-def test_a_counter_that_may_have_wrapped_twice_is_an_error(tmp_path):
-    sensor, clock = rapl(tmp_path, 20.0, range_uj=1_000_000_000)  # 1000 J: a second at 1000 W
-    sensor.start()
-    clock.advance(2.0)
-    with pytest.raises(Failure, match="wrap more than once") as caught:
-        sensor.stop()
+def test_what_vanishes_in_the_window_is_an_error_and_no_joules(case):
+    case.sensor.start()
+    case.let_pass()
+    case.file.unlink()
+    with pytest.raises(Failure, match="cannot be read") as caught:
+        case.sensor.stop()
     assert caught.value.kind == "MeterError"
 
 
-def test_a_counter_that_stands_still_is_an_error_and_not_zero(tmp_path):
-    sensor, clock = rapl(tmp_path, 0.0)
-    with pytest.raises(Failure, match="stuck") as caught:
-        sensor.start()
+def test_what_is_gone_before_cannot_be_started(case):
+    case.file.unlink()
+    with pytest.raises(Failure, match="cannot be read") as caught:
+        case.sensor.start()
     assert caught.value.kind == "MeterError"
-    clock.power_w = 10.0
-    sensor.start()
-    clock.path.write_text(str(sensor._start_uj[0]))
-    with pytest.raises(Failure, match="stood still"):
-        sensor.stop()
-
-
-def test_a_counter_that_vanishes_is_an_error(tmp_path):
-    sensor, clock = rapl(tmp_path, 10.0)
-    sensor.start()
-    clock.path.unlink()
-    with pytest.raises(Failure, match="RAPL cannot be read"):
-        sensor.stop()

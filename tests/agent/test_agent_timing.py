@@ -3,7 +3,7 @@
 import pytest
 
 from joulefront_agent import timing
-from joulefront_agent.sensors import Reading
+from joulefront_agent.reading import Reading
 from joulefront_agent.wire import Failure
 
 

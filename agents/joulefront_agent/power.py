@@ -1,0 +1,210 @@
+"""Energy from a sensor that tells only its power: it is sampled while the network runs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import statistics
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from joulefront_agent.reading import Reading
+from joulefront_agent.wire import Failure
+
+Item = TypeVar("Item")
+
+Sample = tuple[float, float]
+"""A time in s and a power in W."""
+
+Wait = Callable[[threading.Event, float], object]
+"""Waits for an event, for so many s at most."""
+
+_LEAST_PERIOD_S = 0.02
+_COST_FACTOR = 50
+_PROBES = 5
+_LEAST_SAMPLES = 3
+_MOST_UNSEEN = 0.25
+_LEAST_CHANGES = 5
+_UNIT_W = 1e-6
+
+
+class Sampled:
+    """A sensor of power as one of energy: a thread samples ``power_w`` from start to stop.
+
+    ``power_w`` returns W and raises OSError or ValueError; ``interval_s`` is how often its driver says that it is
+    updated. A sample is taken every 20 ms at most, no more often than it is updated, and so that reading takes no more
+    than a fiftieth of a core. The thread keeps to ``cores``, where some are given.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        covers: str,
+        power_w: Callable[[], float],
+        interval_s: float | None,
+        cores: Collection[int] = (),
+        clock: Callable[[], float] = time.monotonic,
+        wait: Wait = threading.Event.wait,
+    ) -> None:
+        self.name = name
+        self.covers = covers
+        self._power_w = power_w
+        self._interval_s = interval_s
+        self._cores = cores
+        self._clock = clock
+        self._wait = wait
+        self._window: _Window | None = None
+
+    def start(self) -> None:
+        """Begin a window, with a sample before it. Raises Failure (MeterError)."""
+        costs_s = []
+        for _ in range(_PROBES):
+            began_s = self._clock()
+            self._sample()
+            costs_s.append(self._clock() - began_s)
+        period_s = max(_LEAST_PERIOD_S, self._interval_s or 0.0, _COST_FACTOR * statistics.median(costs_s))
+        self._window = _Window(self._sample, period_s, self._cores, self._clock, self._wait)
+
+    def stop(self) -> Reading:
+        """End the window, and wait for a sample after it. Raises Failure (MeterError).
+
+        It is no measurement when a sample could not be read, fewer than three were taken, none for a quarter of the
+        window, or nothing was above 0 W.
+        """
+        assert self._window is not None, "stop() comes after start()"
+        window, self._window = self._window, None
+        start_s, end_s, samples = window.end()
+        inside = [power for moment, power in samples if start_s < moment < end_s]
+        unseen_s = max(later[0] - earlier[0] for earlier, later in _pairs(samples))
+        if len(inside) < _LEAST_SAMPLES or unseen_s > _MOST_UNSEEN * (end_s - start_s):
+            raise Failure(
+                "MeterError",
+                f"{self.name} was read {len(inside)} times in {end_s - start_s:.3g} s, once not for {unseen_s:.3g} s: "
+                f"too seldom for a window of that length (one sample each {window.period_s:.3g} s was meant)",
+            )
+        if max(inside) <= 0:
+            raise Failure("MeterError", f"{self.name} reads {max(inside):g} W for {end_s - start_s:.3g} s: not wired?")
+        energy_j = integral(samples, start_s, end_s)
+        if energy_j <= 0:
+            raise Failure(
+                "MeterError", f"{self.name} measured {energy_j:g} J in {end_s - start_s:.3g} s: wired backwards?"
+            )
+        return Reading(
+            energy_j=energy_j,
+            window_s=end_s - start_s,
+            resolution_j=step(samples) * (end_s - start_s),
+            period_s=update_period(samples) or self._interval_s or window.period_s,
+        )
+
+    def _sample(self) -> Sample:
+        """The power now. Raises Failure (MeterError)."""
+        before_s = self._clock()
+        try:
+            power_w = self._power_w()
+        except (OSError, ValueError) as error:
+            raise Failure("MeterError", f"{self.name} cannot be read: {error}") from error
+        if not math.isfinite(power_w):
+            raise Failure("MeterError", f"{self.name} reads {power_w} W")
+        return (before_s + self._clock()) / 2, power_w
+
+
+class _Window:
+    """A thread that samples until it is ended; the window lies between its first and its last sample."""
+
+    def __init__(
+        self,
+        sample: Callable[[], Sample],
+        period_s: float,
+        cores: Collection[int],
+        clock: Callable[[], float],
+        wait: Wait,
+    ) -> None:
+        self.period_s = period_s
+        self._sample = sample
+        self._cores = cores
+        self._clock = clock
+        self._wait = wait
+        self._samples: list[Sample] = []
+        self._failure: Failure | None = None
+        self._begun = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="joulefront-power", daemon=True)
+        self._thread.start()
+        self._begun.wait()
+        self._start_s = clock()
+
+    def end(self) -> tuple[float, float, list[Sample]]:
+        """The window's start and end in s, and the samples. Raises Failure (MeterError)."""
+        end_s = self._clock()
+        self._ended.set()
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._start_s, end_s, self._samples
+
+    def _run(self) -> None:
+        if self._cores:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, self._cores)  # 0 is the calling thread
+        try:
+            next_s = self._clock()
+            while True:
+                last = self._ended.is_set()
+                self._samples.append(self._sample())
+                self._begun.set()
+                if last:
+                    return
+                # What came too late is left out, not made up for.
+                next_s = max(next_s + self.period_s, self._clock())
+                self._wait(self._ended, next_s - self._clock())
+        except Failure as failure:
+            self._failure = failure
+            self._begun.set()
+
+
+def integral(samples: Sequence[Sample], start_s: float, end_s: float) -> float:
+    """The joules between two times, in s, by trapezoids: the power goes straight from one sample to the next."""
+    moments = [start_s, *(moment for moment, _ in samples if start_s < moment < end_s), end_s]
+    points = [(moment, _power_at(samples, moment)) for moment in moments]
+    return sum((later[0] - earlier[0]) * (earlier[1] + later[1]) / 2 for earlier, later in _pairs(points))
+
+
+def step(samples: Sequence[Sample]) -> float:
+    """The sensor's resolution in W, as far as it shows: the smallest difference between any two powers that differ.
+
+    Where none do, the power stayed within one step, whose size it did not tell: the unit of hwmon's files, 1 uW.
+    """
+    powers = sorted({power for _, power in samples})
+    steps = (later - earlier for earlier, later in _pairs(powers))
+    return min((step for step in steps if step > _UNIT_W), default=_UNIT_W)
+
+
+def update_period(samples: Sequence[Sample]) -> float | None:
+    """The time between two updates in s, from when the value changed; None when it changed less than five times.
+
+    The first quartile of the times between changes: an update that changes nothing makes some too long, and one that
+    comes between reading volts and amperes makes some too short.
+    """
+    changes = [later[0] for earlier, later in _pairs(samples) if later[1] != earlier[1]]
+    if len(changes) < _LEAST_CHANGES:
+        return None
+    times = [later - earlier for earlier, later in _pairs(changes)]
+    return statistics.quantiles(times, n=4, method="inclusive")[0]
+
+
+def _pairs(items: Sequence[Item]) -> list[tuple[Item, Item]]:
+    """Each item with the one after it."""
+    return [(items[index], items[index + 1]) for index in range(len(items) - 1)]
+
+
+def _power_at(samples: Sequence[Sample], moment: float) -> float:
+    """The power in W between the two samples around a moment, or that of the nearest beyond the first and last."""
+    after = bisect_left(samples, (moment, -math.inf))
+    if after in (0, len(samples)):
+        return samples[min(after, len(samples) - 1)][1]
+    (earlier_s, earlier_w), (later_s, later_w) = samples[after - 1], samples[after]
+    return earlier_w + (later_w - earlier_w) * (moment - earlier_s) / (later_s - earlier_s)

@@ -1,0 +1,107 @@
+"""RAPL: the energy counters that Intel's and AMD's processors keep of themselves."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from joulefront_agent.reading import Reading
+from joulefront_agent.wire import Failure
+
+_TICK_LIMIT_S = 0.5
+_POWER_LIMIT_W = 1000.0
+
+
+def find(root: Path) -> tuple[Rapl | None, str | None]:
+    """The counters under the file system at ``root``, or None and the reason why there are none to read."""
+    zones = _packages(root / "sys/class/powercap")
+    if not zones:
+        return None, "/sys/class/powercap has no RAPL package zone, as on virtual machines and ARM"
+    try:
+        for zone in zones:
+            _counter(zone / "energy_uj")
+        return Rapl(zones), None
+    except PermissionError:
+        return None, (
+            "RAPL's counters are readable by root only since 2020 (CVE-2020-8694). "
+            "To allow it until the next boot: sudo chmod a+r /sys/class/powercap/intel-rapl*:*/energy_uj"
+        )
+    except (OSError, ValueError) as error:
+        return None, f"RAPL cannot be read: {error}"
+
+
+class Rapl:
+    """The energy counters of the processor packages (Intel and AMD), summed over the sockets.
+
+    Only package zones: core and uncore are parts of them, and psys contains them.
+    """
+
+    name = "rapl"
+
+    def __init__(self, zones: list[Path], clock: Callable[[], float] = time.monotonic) -> None:
+        self._zones = zones
+        self._clock = clock
+        self._range_uj = [_counter(zone / "max_energy_range_uj") for zone in zones]
+        self._start_uj: list[int] = []
+        self._start_s = 0.0
+        self._period_s = 0.0
+        self.covers = "processor packages: " + ", ".join(_name(zone) for zone in zones)
+
+    def start(self) -> None:
+        """Begin a window at the moment of an update, so that its first edge is sharp. Raises Failure (MeterError)."""
+        earlier_s, _ = self._tick()
+        self._start_s, self._start_uj = self._tick()
+        self._period_s = self._start_s - earlier_s
+
+    def stop(self) -> Reading:
+        """End the window now. Raises Failure (MeterError) for a counter that stood still or may have wrapped twice."""
+        now_uj, window_s = self._read(), self._clock() - self._start_s
+        total_uj = 0
+        for index, zone in enumerate(self._zones):
+            start, now, span = self._start_uj[index], now_uj[index], self._range_uj[index]
+            if now == start:
+                raise Failure("MeterError", f"{zone}/energy_uj stood still for {window_s:.3g} s: the counter is stuck")
+            if span < _POWER_LIMIT_W * window_s * 1e6:
+                raise Failure("MeterError", f"{zone}/energy_uj may wrap more than once in {window_s:.3g} s")
+            total_uj += now - start if now > start else now - start + span
+        return Reading(total_uj * 1e-6, window_s, 1e-6 * len(self._zones), self._period_s)
+
+    def _tick(self) -> tuple[float, list[int]]:
+        """Wait for an update: the time and the counters right after it."""
+        first, began_s = self._read(), self._clock()
+        while True:
+            counters, now_s = self._read(), self._clock()
+            if counters[0] != first[0]:
+                return now_s, counters
+            if now_s - began_s > _TICK_LIMIT_S:
+                raise Failure("MeterError", f"{self._zones[0]}/energy_uj stands still: the counter is stuck")
+
+    def _read(self) -> list[int]:
+        try:
+            return [_counter(zone / "energy_uj") for zone in self._zones]
+        except (OSError, ValueError) as error:
+            raise Failure("MeterError", f"RAPL cannot be read: {error}") from error
+
+
+def _packages(folder: Path) -> list[Path]:
+    """One zone a package. A package shows up twice where it has a memory-mapped interface too: the first is enough."""
+    found: dict[str, Path] = {}
+    for pattern in ("intel-rapl:*", "intel-rapl-mmio:*"):
+        for zone in sorted(folder.glob(pattern)):
+            name = _name(zone)
+            if re.match(r"package-\d+", name):
+                found.setdefault(name, zone)
+    return list(found.values())
+
+
+def _name(zone: Path) -> str:
+    try:
+        return (zone / "name").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _counter(path: Path) -> int:
+    return int(path.read_text(encoding="ascii"))

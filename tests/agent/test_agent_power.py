@@ -1,0 +1,177 @@
+"""Energy from samples of power: the arithmetic, and a sampler whose time the test makes."""
+
+import itertools
+import math
+import os
+import threading
+
+import pytest
+from fake_machine import Rushing
+
+from joulefront_agent import power
+from joulefront_agent.wire import Failure
+
+
+def sampled(power_w, clock, **changes):
+    return power.Sampled(
+        "fake", "all", clock.watched(power_w), clock=clock, **{"interval_s": None, "wait": clock.wait, **changes}
+    )
+
+
+def measured(power_w, samples=50, **changes):
+    clock = Rushing()
+    sensor = sampled(power_w(clock), clock, **changes)
+    sensor.start()
+    clock.read(samples)
+    return sensor.stop()
+
+
+def test_a_steady_power_is_watts_times_seconds():
+    reading = measured(lambda clock: lambda: 3.25)
+    assert reading.energy_j == pytest.approx(3.25 * reading.window_s)
+    assert reading.window_s >= 48 * 0.02
+    assert reading.resolution_j == pytest.approx(1e-6 * reading.window_s)  # no step was seen
+    assert reading.period_s == 0.02
+
+
+def test_what_changes_is_told_by_its_steps_and_how_often_they_come():
+    reading = measured(lambda clock: lambda: 5.0 + 0.5 * (int(clock() / 0.2) % 3), samples=200)
+    assert reading.energy_j == pytest.approx(5.5 * reading.window_s, rel=0.1)
+    assert reading.resolution_j == pytest.approx(0.5 * reading.window_s)
+    assert reading.period_s == pytest.approx(0.2, abs=0.021)
+
+
+@pytest.mark.parametrize(("interval_s", "period_s"), [(None, 0.02), (0.007, 0.007), (0.035, 0.035), (1.0, 1.0)])
+def test_it_is_read_as_often_as_it_is_updated_but_no_more_than_each_20_ms(interval_s, period_s):
+    moments = []
+
+    def power_w(clock):
+        def read():
+            moments.append(clock())
+            return 1.0
+
+        return read
+
+    assert measured(power_w, interval_s=interval_s).period_s == period_s
+    taken = [later - earlier for earlier, later in itertools.pairwise(moments[10:])]
+    assert taken == pytest.approx([max(0.02, period_s)] * len(taken))
+
+
+def test_a_sensor_that_is_slow_to_read_is_read_less_often():
+    def power_w(clock):
+        def read():
+            clock.now_s += 0.002
+            return 1.0
+
+        return read
+
+    assert measured(power_w).period_s == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (lambda: 0.0, "reads 0 W for .* s: not wired"),
+        (lambda: -0.5, "reads -0.5 W for .* s: not wired"),
+        (itertools.cycle([1.0, -9.0]).__next__, "measured -.* J in .* s: wired backwards"),
+    ],
+)
+def test_no_energy_is_an_error_and_not_zero(values, said):
+    with pytest.raises(Failure, match=said) as caught:
+        measured(lambda clock: values)
+    assert caught.value.kind == "MeterError"
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (OSError(5, "Input/output error"), "cannot be read: .* Input/output error"),
+        (ValueError("no integer"), "cannot be read: no integer"),
+        (math.nan, "reads nan W"),
+    ],
+)
+@pytest.mark.parametrize("good", [0, 30])
+def test_a_sensor_that_cannot_be_read_is_an_error(broken, said, good):
+    ended = threading.Event()
+    left = iter([3.0] * good)
+
+    def read():
+        if (value := next(left, None)) is not None:
+            return value
+        ended.set()
+        if isinstance(broken, Exception):
+            raise broken
+        return broken
+
+    clock = Rushing()
+    sensor = power.Sampled("fake", "all", read, None, clock=clock, wait=clock.wait)
+
+    def measure():
+        sensor.start()
+        assert ended.wait(60)
+        sensor.stop()
+
+    with pytest.raises(Failure, match=said) as caught:
+        measure()
+    assert caught.value.kind == "MeterError"
+
+
+def test_a_window_too_short_for_three_samples_is_an_error():
+    clock = Rushing()
+    sensor = sampled(lambda: 1.0, clock, interval_s=600.0, wait=threading.Event.wait)
+    sensor.start()
+    clock.now_s += 1.0
+    with pytest.raises(Failure, match=r"was read 0 times in 1 s.*one sample each 600 s was meant"):
+        sensor.stop()
+
+
+def test_a_window_that_was_not_looked_at_for_a_quarter_is_an_error():
+    reads = itertools.count()
+
+    def power_w(clock):
+        def read():
+            if next(reads) == 20:
+                clock.now_s += 1e6
+            return 1.0
+
+        return read
+
+    with pytest.raises(Failure, match=r"once not for 5e\+05 s: too seldom"):
+        measured(power_w)
+
+
+def test_the_sampler_keeps_to_its_cores_and_the_network_to_its_own():
+    allowed = os.sched_getaffinity(0)
+    core, seen = max(allowed), []
+
+    def read():
+        if threading.current_thread() is not threading.main_thread():
+            seen.append(os.sched_getaffinity(0))
+        return 1.0
+
+    measured(lambda clock: read, cores={core})
+    assert set(map(frozenset, seen)) == {frozenset({core})}
+    assert os.sched_getaffinity(0) == allowed
+
+
+def test_the_integral_goes_straight_between_samples_and_through_the_edges():
+    ramp = [(0.0, 0.0), (1.0, 2.0), (3.0, 6.0)]  # 2 W/s: the joules are the difference of the squares
+    assert power.integral(ramp, 0.0, 3.0) == pytest.approx(9.0)
+    assert power.integral(ramp, 0.5, 2.5) == pytest.approx(6.25 - 0.25)
+    assert power.integral(ramp, 1.2, 1.4) == pytest.approx(1.96 - 1.44)
+    assert power.integral(ramp, 1.0, 3.0) == pytest.approx(8.0)
+    assert power.integral([(1.0, 4.0), (2.0, 4.0)], 0.0, 3.0) == pytest.approx(12.0)
+
+
+def test_the_step_is_the_smallest_difference_that_was_seen():
+    assert power.step([(0, 5.0), (1, 5.5), (2, 5.5), (3, 5.25)]) == 0.25
+    assert power.step([(0, 5.0), (1, 5.0)]) == 1e-6
+
+
+def test_the_update_period_needs_changes_and_bears_with_a_few_that_mislead():
+    every_200_ms = [(0.05 * index, float(index // 4)) for index in range(60)]
+    assert power.update_period(every_200_ms) == pytest.approx(0.2)
+    assert power.update_period(every_200_ms[:20]) is None
+    torn = [(0.05 * index, index // 4 + (0.5 if index % 16 == 3 else 0.0)) for index in range(60)]
+    assert power.update_period(torn) == pytest.approx(0.2, abs=0.051)
+    assert power.update_period([(0.0, 1.0), (1.0, 1.0)]) is None
