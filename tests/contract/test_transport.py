@@ -7,14 +7,14 @@ from contextlib import closing, contextmanager
 from pathlib import PurePosixPath
 
 import pytest
-from ssh_server import SshServer
 
 from joulefront.bench.local import LocalTransport
 from joulefront.bench.ssh import SshTransport
 from joulefront.errors import AgentDied, AgentTimeout, TransportError
 from joulefront.protocols import Transport
 from joulefront_agent import wire
-
+from real_sshd import sshd
+from ssh_server import SshServer
 
 
 @contextmanager
@@ -28,10 +28,16 @@ def ssh(folder):
         yield SshTransport(python=sys.executable, **server.arguments)
 
 
-TRANSPORTS = {"local": local, "ssh": ssh}
+@contextmanager
+def real_ssh(folder):
+    with sshd() as server:
+        yield SshTransport(python="/usr/bin/python3", **server.arguments)
 
 
-@pytest.fixture(params=sorted(TRANSPORTS))
+TRANSPORTS = {"local": local, "ssh": ssh, "sshd": real_ssh}
+
+
+@pytest.fixture(params=["local", "ssh", pytest.param("sshd", marks=pytest.mark.sshd)])
 def transport(request, tmp_path_factory):
     with TRANSPORTS[request.param](tmp_path_factory.mktemp("device")) as transport, closing(transport):
         yield transport
