@@ -51,9 +51,13 @@ def show(document: Any, as_json: bool, table: Callable[[Any], RenderableType]) -
     if as_json:
         click.echo(json.dumps(document, indent=2, allow_nan=False))
         return
+    shown = table(document)
+    if isinstance(shown, str):  # lines that are not to be broken, since they hold commands to copy
+        click.echo(shown)
+        return
     from rich.console import Console
 
-    Console().print(table(document), highlight=False)
+    Console().print(shown, highlight=False)
 
 
 class Questions(Protocol):

@@ -8,7 +8,7 @@ import pytest
 from joulefront.bench.lock import hold
 from joulefront.bench.outputs import check
 from joulefront.bench.settle import settle
-from joulefront.bench.target import target_of
+from joulefront.bench.target import CORES, target_of
 from joulefront.errors import BenchError, ConfigError, DeviceBusy, WrongOutput
 from joulefront.records import Array, Target
 from joulefront_agent.wire import Tensor
@@ -56,6 +56,77 @@ def test_a_devices_own_target_goes_first():
 def test_more_threads_than_cores_are_refused():
     with pytest.raises(ConfigError, match="threads: 8 are more than the 4 cores of the device 'x'"):
         target_of(Device(name="x"), facts("x86_64", V4), 8)
+
+
+def board(parts, features="fp asimd asimdhp asimddp"):
+    return {"architecture": "aarch64", "features": features, "cores": 4, "cpu_parts": parts}
+
+
+@pytest.mark.parametrize(
+    ("parts", "features", "cpu"),
+    [
+        ("0x41:0xd08", "fp asimd", "cortex-a72"),
+        ("0x41:0xd0b", "fp asimd asimdhp asimddp", "cortex-a76"),
+        ("0x41:0xd0b,0x41:0xd05", "fp asimd asimdhp asimddp", "cortex-a55"),
+        ("0x41:0xd08,0x41:0xd03", "fp asimd", "cortex-a53"),
+        ("0x41:0xd0b,0x41:0xd03", "fp asimd", "cortex-a53"),
+        ("0x4e:0x004", "fp asimd asimdhp", "carmel"),
+        ("0x41:0xd0b", "fp asimd", "generic"),  # a kernel or an emulator that offers less than the core has
+        ("0x41:0xd40", "fp asimd asimdhp asimddp", "generic"),  # and no SVE
+        ("0x41:0xd0b,0x41:0xfff", "fp asimd asimdhp asimddp", "generic"),
+        (None, "fp asimd", "generic"),
+    ],
+)
+def test_an_arm_processor_is_named_by_its_cores(parts, features, cpu):
+    target = target_of(Device(name="x"), board(parts, features), 1)
+    assert target == Target("aarch64-linux-gnu", cpu, ("+neon",), 4, 32, 1)
+
+
+def features_of(cpu):
+    """What LLVM may use in code for an ARM processor, without its name for it and how it schedules."""
+    import tvm
+
+    listed = tvm.get_global_func("target.llvm_get_cpu_features")(
+        tvm.target.Target({"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": cpu})
+    )
+    tuning = {
+        cpu.removeprefix("cortex-"), "balance-fp-ops", "fuse-address", "use-postra-scheduler", "use-wzr-to-vec-move",
+        "use-fixed-over-scalable-if-equal-cost",
+    }  # fmt: skip
+    return {str(name) for name in listed} - tuning
+
+
+def test_every_arm_core_is_one_that_llvm_knows():
+    from joulefront.compile.target import tvm_target
+
+    for core in CORES.values():
+        tvm_target(Target("aarch64-linux-gnu", core.cpu, ("+neon",), 4, 32))
+    for core in CORES.values():
+        wanted = {"fullfp16": "asimdhp", "dotprod": "asimddp", "sve": "sve", "sve2": "sve2"}
+        assert core.needs == {wanted[name] for name in features_of(core.cpu) & wanted.keys()}, core
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "0x41:0xd08,0x41:0xd03",
+        "0x41:0xd09,0x41:0xd03",
+        "0x41:0xd0a,0x41:0xd05",
+        "0x41:0xd0b,0x41:0xd05",
+        "0x41:0xd0d,0x41:0xd05",
+        "0x41:0xd44,0x41:0xd41,0x41:0xd05",
+        "0x41:0xd48,0x41:0xd47,0x41:0xd46",
+    ],
+)
+def test_code_for_several_kinds_of_cores_runs_on_each(parts):
+    chosen = target_of(Device(name="x"), board(parts, "asimdhp asimddp sve sve2"), 1).cpu
+    for part in parts.split(","):
+        assert features_of(chosen) <= features_of(CORES[part].cpu), part
+
+
+def test_a_target_table_goes_before_the_cores():
+    table = TargetTable(triple="aarch64-linux-gnu", cpu="cortex-a76", vector_floats=4, vector_registers=32)
+    assert target_of(Device(name="x", target=table), board("0x41:0xd08"), 1).cpu == "cortex-a76"
 
 
 class Load:

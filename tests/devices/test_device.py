@@ -1,11 +1,12 @@
-"""Devices: the ready profiles, files of a user's own, and what is said about a wrong one."""
+"""Devices: registered ones, files of a user's own, what a profile adds, and what is said about a wrong one."""
 
 from pathlib import Path
 
 import pytest
 
 from joulefront.errors import ConfigError
-from joulefront_devices import Device, load, profiles
+from joulefront_devices import Device, Profile, load
+from joulefront_devices.device import SettleTable
 
 BOARD = """
 name = "my-board"
@@ -30,15 +31,18 @@ time_s = 1
 """
 
 
-def test_every_profile_loads_under_its_own_name():
-    assert "local" in profiles()
-    for name in profiles():
-        assert load(name).name == name
+@pytest.fixture(autouse=True)
+def registered(tmp_path, monkeypatch):
+    """The folder of the registered devices; empty."""
+    folder = tmp_path / "registered"
+    folder.mkdir()
+    monkeypatch.setenv("JOULEFRONT_DEVICES", str(folder))
+    return folder
 
 
 def test_the_local_device_needs_no_settings():
     device = load("local")
-    assert device.transport.kind == "local"
+    assert (device.name, device.profile, device.transport.kind) == ("local", "local", "local")
     assert device.target is None
     assert device.meter == "auto"
 
@@ -53,9 +57,68 @@ def test_a_file_of_the_users_own(tmp_path, named):
     assert device.transport.arguments == {"port": 7}
 
 
-def test_an_unknown_profile_names_the_nearest_and_all():
-    with pytest.raises(ConfigError, match=r"'lokal'.*did you mean 'local'\?.*profiles: .*local"):
-        load("lokal")
+def test_a_registered_device_is_found_by_its_name(registered):
+    (registered / "pi5.toml").write_text(
+        'name = "pi5"\nprofile = "raspberry-pi-5"\n[transport]\nkind = "ssh"\nhost = "x"'
+    )
+    device = load("pi5")
+    assert device.transport.arguments == {"host": "x"}
+    assert device.target.cpu == "cortex-a76"
+
+
+def test_this_machine_may_have_settings_too(registered):
+    (registered / "local.toml").write_text('name = "local"\nmeter = "none"')
+    assert load("local").meter == "none"
+
+
+def test_what_a_file_sets_goes_before_its_profile(registered, monkeypatch):
+    board = Profile(
+        name="board", meter="none", pin_threads=False, settle=SettleTable(busy=0.5, time_s=9.0), description="A board"
+    )
+    monkeypatch.setattr("joulefront_devices.device.profile", lambda name: board)
+    (registered / "plain.toml").write_text('name = "plain"\nprofile = "board"')
+    device = load("plain")
+    assert (device.meter, device.pin_threads, device.description) == ("none", False, "A board")
+    assert device.settle == SettleTable(busy=0.5, time_s=9.0)
+    (registered / "own.toml").write_text(
+        'name = "own"\nprofile = "board"\nmeter = "auto"\npin_threads = true\n[settle]\ntime_s = 1.0'
+    )
+    device = load("own")
+    assert (device.meter, device.pin_threads) == ("auto", True)
+    assert device.settle == SettleTable(busy=0.5, time_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lokal", r"'lokal': not registered in .*did you mean 'local'\?.*devices list"),
+        ("pi6", r"did you mean 'pi5'\?"),
+        (
+            "raspberry-pi-5",
+            "is a profile.*register yours: joulefront devices add NAME user@host --profile raspberry-pi-5",
+        ),
+        ("../x", "not registered"),
+    ],
+)
+def test_an_unknown_device_names_the_nearest(registered, name, said):
+    (registered / "pi5.toml").write_text("")
+    with pytest.raises(ConfigError, match=said):
+        load(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = 5", "pi5.toml: name: "),
+        ('name = "pi4"', "pi5.toml: name: expected 'pi5', as the file is called, not 'pi4'"),
+        ('name = "pi5"\nprofile = "raspberry-pi-6"', "pi5.toml: profile 'raspberry-pi-6': there is none; did you mean"),
+        ("name = ", "pi5.toml: not valid TOML"),
+    ],
+)
+def test_a_broken_file_is_named_with_the_key(registered, text, said):
+    (registered / "pi5.toml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load("pi5")
 
 
 def test_a_file_that_is_not_there(tmp_path):
@@ -68,7 +131,17 @@ def test_a_file_that_is_not_there(tmp_path):
     [
         ('nam = "x"', "nam: unknown key; did you mean 'name'"),
         ('name = "../x"', "name: "),
-        ('name = "x"\nmeter = "fluke"', "meter: expected 'auto' or 'none', not 'fluke'"),
+        (
+            'name = "x"\nmeter = "fluke"',
+            "meter: expected auto, none, rapl, hwmon, hwmon:CHIP or hwmon:CHIP/CHANNEL, not 'fluke'",
+        ),
+        ('name = "x"\nmeter = "hwmno:ina3221"', "did you mean 'hwmon'?, not 'hwmno:ina3221'"),
+        ('name = "x"\nmeter = "hwmon:"', "meter: expected"),
+        ('name = "x"\n[facts]\na = [1]', "facts: expected a valid boolean or"),
+        (
+            'name = "x"\n[checked]\nat = "now"\nstatus = "fine"',
+            "checked.status: expected 'ready', 'incomplete' or 'failing'",
+        ),
         ('name = "x"\n[target]\ntriple = "a"', "target.cpu: missing"),
         (
             'name = "x"\n[target]\ntriple = "a"\ncpu = "b"\nvector_registers = 1\nvector_floats = 3',
@@ -90,7 +163,7 @@ def test_a_wrong_file_is_named_with_the_key(tmp_path, line, said):
 
 def test_the_schema_describes_what_a_file_may_hold():
     assert set(Device.model_json_schema()["properties"]) == {
-        "name", "description", "transport", "target", "meter", "pin_threads", "settle",
+        "name", "description", "transport", "target", "meter", "pin_threads", "settle", "profile", "facts", "checked",
     }  # fmt: skip
 
 
@@ -98,3 +171,8 @@ def test_a_profile_is_package_data():
     import joulefront_devices
 
     assert (Path(joulefront_devices.__file__).parent / "profiles" / "local.toml").is_file()
+
+
+@pytest.mark.parametrize("meter", ["auto", "none", "rapl", "hwmon", "hwmon:ina226", "hwmon:ina3221@1-0040/VDD_IN"])
+def test_the_meters_that_may_be_named(meter):
+    assert Device(name="x", meter=meter).meter == meter

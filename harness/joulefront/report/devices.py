@@ -22,7 +22,7 @@ def listing(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """The list of devices; below it, what is wrong with the files of those that are broken."""
     table = Table(box=SIMPLE_HEAD)
     for heading in ("name", "profile", "host", "target", "meters", "status"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "profile", "target", "status"))
     for row in rows:
         table.add_row(
             row["name"],
@@ -36,7 +36,7 @@ def listing(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Group(table, Text("\n".join(problems))) if problems else table
 
 
-def device(document: Mapping[str, Any]) -> RenderableType:
+def device(document: Mapping[str, Any]) -> str:
     """One device: what its file says, what it said of itself, and what one should know of such a board."""
     way = " ".join(f"{key}={value}" for key, value in document["arguments"].items())
     lines = [
@@ -54,7 +54,7 @@ def device(document: Mapping[str, Any]) -> RenderableType:
     return _lines([(label, text) for label, text in lines if text])
 
 
-def checked(document: Mapping[str, Any]) -> RenderableType:
+def checked(document: Mapping[str, Any]) -> str:
     """A self-test: each finding, and below it what to do about it."""
     lines = []
     for finding in document["findings"]:
@@ -69,23 +69,19 @@ def checked(document: Mapping[str, Any]) -> RenderableType:
         )
     if energy:
         lines.append(("energy", f"{energy['median'] * 1e3:.4g} mJ an inference ({provenance['energy_j']})"))
-    return Group(_lines(lines), Text(_VERDICT[document["status"]].format(device=document["device"])))
+    return f"{_lines(lines)}\n{_VERDICT[document['status']].format(device=document['device'])}"
 
 
-def removed(document: Mapping[str, Any]) -> RenderableType:
+def removed(document: Mapping[str, Any]) -> str:
     """What became of a device that was removed."""
     there = {
         "removed": "; what was shipped to it is deleted there",
         "kept": "; what was shipped to it stays there, in the folder joulefront of its user's cache (~/.cache)",
         "none": "",
     }[document["files"]]
-    return Text(f"{document['device']} is no longer registered{there}")
+    return f"{document['device']} is no longer registered{there}"
 
 
-def _lines(lines: Sequence[tuple[str, str]]) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, text in lines:
-        table.add_row(Text(label), Text(text))
-    return table
+def _lines(lines: Sequence[tuple[str, str]]) -> str:
+    width = max(len(label) for label, _ in lines) + 2
+    return "\n".join(f"{label:{width}}{text}" for label, text in lines)
