@@ -58,7 +58,7 @@ class TvmCompiler:
         link.link(executable, self._linker, library)
 
 
-def _key(target: Target, linker: str) -> str:
+def _key(target: Target, linker: tuple[str, ...]) -> str:
     """All that a library's bytes depend on but the model: versions, this package's source, the target and the linker."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent
