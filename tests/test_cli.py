@@ -82,6 +82,11 @@ def joulefront(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return code if isinstance(code, int) else 0
 
 
+@pytest.fixture(autouse=True)
+def _own_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOULEFRONT_DEVICES", str(tmp_path / "registered"))
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with a file of models."""
@@ -274,7 +279,7 @@ def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "transport" in json.loads(capsys.readouterr().out)["properties"]
 
 
-HEAVY = ("torch", "tvm", "pymoo", "scipy", "paramiko", "sqlalchemy", "plotly", "pydantic", "rich", "numpy")
+HEAVY = ("torch", "tvm", "pymoo", "scipy", "paramiko", "sqlalchemy", "plotly", "pydantic", "rich", "numpy", "tomlkit")
 
 
 def test_what_a_users_code_prints_does_not_spoil_the_result(
@@ -305,15 +310,72 @@ def test_outputs_that_cannot_be_compared_are_named(
     assert "the model returns a dict" in capsys.readouterr().err
 
 
-def test_help_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize("arguments", [[], ["devices"], ["devices", "add"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; sys.argv = ['joulefront', '--help']\n"
+        f"import sys; sys.argv = {['joulefront', *arguments, '--help']!r}\n"
         "from joulefront.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         f"print(sorted(set(sys.modules) & set({HEAVY!r})))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_devices_are_listed_without_torch_and_tvm() -> None:
+    code = (
+        "import sys; sys.argv = ['joulefront', 'devices', 'list']\n"
+        "from joulefront.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print(sorted(set(sys.modules) & {'torch', 'tvm', 'tvm_ffi', 'paramiko'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_folder_of_devices_may_be_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("boards").mkdir()
+    Path("boards/mine.toml").write_text('name = "mine"\nmeter = "fluke"\n')
+    assert joulefront(monkeypatch, "devices", "list", "--devices", "boards", "--json") == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["local", "mine"]
+    assert joulefront(monkeypatch, "measure", "models.py:without_data", "--device", "mine", "--devices", "boards") == 2
+    assert "mine.toml: meter: expected auto" in capsys.readouterr().err
+    Path("study.toml").write_text(STUDY)
+    for verb in ("search", "validate"):
+        assert joulefront(monkeypatch, verb, "study.toml", "--device", "mine", "--devices", "boards") == 2
+        assert "mine.toml: meter: expected auto" in capsys.readouterr().err
+    assert (
+        joulefront(monkeypatch, "init", "digits", "--out", "new.toml", "--device", "mine", "--devices", "boards") == 2
+    )
+    assert "mine.toml: meter: expected auto" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["add", "pi5", "pi@"], 2, "'pi@': expected [user@]host[:port]"),
+        (["add", "pi5", "pi@127.0.0.1:99999"], 2, "expected a port from 1 to 65535"),
+        (["add", "local", "pi@127.0.0.1:1"], 2, "that is this machine"),
+        (["add", "pi5", "pi@127.0.0.1:1", "--meter", "x"], 2, "device 'pi5': meter: expected auto"),
+        (["add", "pi5", "pi@127.0.0.1:1", "--key", "absent"], 2, "'absent' does not exist"),
+        (["add", "pi5", "pi@127.0.0.1:1"], 3, "127.0.0.1 port 1 cannot be reached: it refuses the connection"),
+        (["show", "pi5"], 2, "device 'pi5': not registered"),
+        (["check", "pi5"], 2, "device 'pi5': not registered"),
+        (["edit", "pi5", "--meter", "none"], 2, "device 'pi5': not registered"),
+        (["remove", "pi5"], 2, "device 'pi5': not registered"),
+        (["remove", "a b"], 2, "expected a name"),
+    ],
+)
+def test_a_mistake_about_devices_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+) -> None:
+    assert joulefront(monkeypatch, "devices", *arguments) == code
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
 
 
 def test_a_front_is_shown_without_torch_and_tvm() -> None:

@@ -31,6 +31,7 @@ _device = click.option("--device", help="A device to search on instead of the st
 def main() -> None:
     """Run the command line; every mistake ends in one message and an exit code, never in a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what fails there is raised, and said once
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:

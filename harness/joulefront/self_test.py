@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -130,14 +129,14 @@ def _compiled(target: Target, verdict: Verdict, listener: Listener) -> Compiled 
     try:
         compiler = load_compiler(CompileConfig(), Path(), target)
         linker = link.linker(target.triple)
+        slow = " (zig's first one takes a minute)" if "ziglang" in linker else ""
+        listener.stage(f"trying a link for {target.triple}{slow}")
+        link.warm(target.triple)
     except ConfigError as error:
         what, _, fix = str(error).partition(": ")
         verdict.add("compiler", "missing", what, fix or None)
         return None
-    if target.triple.split("-")[0] != platform.machine():
-        listener.stage(f"warming up the linker for {target.triple} (the first time may take a minute or two)")
-        link.warm(target.triple)
-    verdict.add("compiler", "good", f"{linker} links for {target.triple}")
+    verdict.add("compiler", "good", f"{link.version(linker)} links for {target.triple}")
     listener.stage("compiling a small network")
     model, example = _network()
     return compiled_model(
