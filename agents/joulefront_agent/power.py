@@ -8,17 +8,12 @@ import os
 import statistics
 import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection
 
+from joulefront_agent import samples
 from joulefront_agent.reading import Reading
+from joulefront_agent.samples import Sample
 from joulefront_agent.wire import Failure
-
-Item = TypeVar("Item")
-
-Sample = tuple[float, float]
-"""A time in s and a power in W."""
 
 Wait = Callable[[threading.Event, float], object]
 """Waits for an event, for so many s at most."""
@@ -28,8 +23,6 @@ _COST_FACTOR = 50
 _PROBES = 5
 _LEAST_SAMPLES = 3
 _MOST_UNSEEN = 0.25
-_LEAST_CHANGES = 5
-_UNIT_W = 1e-6
 
 
 class Sampled:
@@ -77,9 +70,9 @@ class Sampled:
         """
         assert self._window is not None, "stop() comes after start()"
         window, self._window = self._window, None
-        start_s, end_s, samples = window.end()
-        inside = [power for moment, power in samples if start_s < moment < end_s]
-        unseen_s = max(later[0] - earlier[0] for earlier, later in _pairs(samples))
+        start_s, end_s, taken = window.end()
+        inside = [power for moment, power in taken if start_s < moment < end_s]
+        unseen_s = samples.longest_gap(taken)
         if len(inside) < _LEAST_SAMPLES or unseen_s > _MOST_UNSEEN * (end_s - start_s):
             raise Failure(
                 "MeterError",
@@ -88,7 +81,7 @@ class Sampled:
             )
         if max(inside) <= 0:
             raise Failure("MeterError", f"{self.name} reads {max(inside):g} W for {end_s - start_s:.3g} s: not wired?")
-        energy_j = integral(samples, start_s, end_s)
+        energy_j = samples.integral(taken, start_s, end_s)
         if energy_j <= 0:
             raise Failure(
                 "MeterError", f"{self.name} measured {energy_j:g} J in {end_s - start_s:.3g} s: wired backwards?"
@@ -96,8 +89,8 @@ class Sampled:
         return Reading(
             energy_j=energy_j,
             window_s=end_s - start_s,
-            resolution_j=step(samples) * (end_s - start_s),
-            period_s=update_period(samples) or self._interval_s or window.period_s,
+            resolution_j=samples.step(taken) * (end_s - start_s),
+            period_s=samples.update_period(taken) or self._interval_s or window.period_s,
         )
 
     def _sample(self) -> Sample:
@@ -163,48 +156,5 @@ class _Window:
                 self._wait(self._ended, next_s - self._clock())
         except Failure as failure:
             self._failure = failure
+        finally:
             self._begun.set()
-
-
-def integral(samples: Sequence[Sample], start_s: float, end_s: float) -> float:
-    """The joules between two times, in s, by trapezoids: the power goes straight from one sample to the next."""
-    moments = [start_s, *(moment for moment, _ in samples if start_s < moment < end_s), end_s]
-    points = [(moment, _power_at(samples, moment)) for moment in moments]
-    return sum((later[0] - earlier[0]) * (earlier[1] + later[1]) / 2 for earlier, later in _pairs(points))
-
-
-def step(samples: Sequence[Sample]) -> float:
-    """The sensor's resolution in W, as far as it shows: the smallest difference between any two powers that differ.
-
-    Where none do, the power stayed within one step, whose size it did not tell: the unit of hwmon's files, 1 uW.
-    """
-    powers = sorted({power for _, power in samples})
-    steps = (later - earlier for earlier, later in _pairs(powers))
-    return min((step for step in steps if step > _UNIT_W), default=_UNIT_W)
-
-
-def update_period(samples: Sequence[Sample]) -> float | None:
-    """The time between two updates in s, from when the value changed; None when it changed less than five times.
-
-    The first quartile of the times between changes: an update that changes nothing makes some too long, and one that
-    comes between reading volts and amperes makes some too short.
-    """
-    changes = [later[0] for earlier, later in _pairs(samples) if later[1] != earlier[1]]
-    if len(changes) < _LEAST_CHANGES:
-        return None
-    times = [later - earlier for earlier, later in _pairs(changes)]
-    return statistics.quantiles(times, n=4, method="inclusive")[0]
-
-
-def _pairs(items: Sequence[Item]) -> list[tuple[Item, Item]]:
-    """Each item with the one after it."""
-    return [(items[index], items[index + 1]) for index in range(len(items) - 1)]
-
-
-def _power_at(samples: Sequence[Sample], moment: float) -> float:
-    """The power in W between the two samples around a moment, or that of the nearest beyond the first and last."""
-    after = bisect_left(samples, (moment, -math.inf))
-    if after in (0, len(samples)):
-        return samples[min(after, len(samples) - 1)][1]
-    (earlier_s, earlier_w), (later_s, later_w) = samples[after - 1], samples[after]
-    return earlier_w + (later_w - earlier_w) * (moment - earlier_s) / (later_s - earlier_s)

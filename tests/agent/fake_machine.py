@@ -156,6 +156,7 @@ class Rushing:
 
     def wait(self, ended, seconds):
         self.now_s += max(0.0, seconds)
+        ended.wait(1e-4)  # so that the test has a turn too
 
     def watched(self, power_w):
         """The function, but counted."""

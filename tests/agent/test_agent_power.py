@@ -1,4 +1,4 @@
-"""Energy from samples of power: the arithmetic, and a sampler whose time the test makes."""
+"""Energy from a sensor of power, by a sampler whose time the test makes."""
 
 import itertools
 import math
@@ -152,26 +152,3 @@ def test_the_sampler_keeps_to_its_cores_and_the_network_to_its_own():
     measured(lambda clock: read, cores={core})
     assert set(map(frozenset, seen)) == {frozenset({core})}
     assert os.sched_getaffinity(0) == allowed
-
-
-def test_the_integral_goes_straight_between_samples_and_through_the_edges():
-    ramp = [(0.0, 0.0), (1.0, 2.0), (3.0, 6.0)]  # 2 W/s: the joules are the difference of the squares
-    assert power.integral(ramp, 0.0, 3.0) == pytest.approx(9.0)
-    assert power.integral(ramp, 0.5, 2.5) == pytest.approx(6.25 - 0.25)
-    assert power.integral(ramp, 1.2, 1.4) == pytest.approx(1.96 - 1.44)
-    assert power.integral(ramp, 1.0, 3.0) == pytest.approx(8.0)
-    assert power.integral([(1.0, 4.0), (2.0, 4.0)], 0.0, 3.0) == pytest.approx(12.0)
-
-
-def test_the_step_is_the_smallest_difference_that_was_seen():
-    assert power.step([(0, 5.0), (1, 5.5), (2, 5.5), (3, 5.25)]) == 0.25
-    assert power.step([(0, 5.0), (1, 5.0)]) == 1e-6
-
-
-def test_the_update_period_needs_changes_and_bears_with_a_few_that_mislead():
-    every_200_ms = [(0.05 * index, float(index // 4)) for index in range(60)]
-    assert power.update_period(every_200_ms) == pytest.approx(0.2)
-    assert power.update_period(every_200_ms[:20]) is None
-    torn = [(0.05 * index, index // 4 + (0.5 if index % 16 == 3 else 0.0)) for index in range(60)]
-    assert power.update_period(torn) == pytest.approx(0.2, abs=0.051)
-    assert power.update_period([(0.0, 1.0), (1.0, 1.0)]) is None
