@@ -207,7 +207,7 @@ def main(verb: str, *given: str) -> int:
     try:
         answer, status = verbs[verb](*given), 0  # type: ignore[operator]
     except OSError as error:
-        answer, status = {"error": str(error)}, 1
+        answer, status = {"error": f"{error.filename}: {error.strerror}" if error.filename else str(error)}, 1
     sys.stdout.write(json.dumps(answer) + "\n")
     return status
 
