@@ -277,6 +277,8 @@ def test_the_schema_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "objectives" in json.loads(capsys.readouterr().out)["properties"]
     assert joulefront(monkeypatch, "schema", "device") == 0
     assert "transport" in json.loads(capsys.readouterr().out)["properties"]
+    assert joulefront(monkeypatch, "schema", "profile") == 0
+    assert "boards" in json.loads(capsys.readouterr().out)["properties"]
 
 
 HEAVY = ("torch", "tvm", "pymoo", "scipy", "paramiko", "sqlalchemy", "plotly", "pydantic", "rich", "numpy", "tomlkit")

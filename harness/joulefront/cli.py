@@ -99,14 +99,14 @@ def validate(study: Path, device: str | None, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("of", type=click.Choice(["study", "device"]), default="study")
+@click.argument("of", type=click.Choice(["study", "device", "profile"]), default="study")
 def schema(of: str) -> None:
-    """Print the JSON Schema of a study's or a device's TOML file, for editors."""
+    """Print the JSON Schema of a study's, a device's or a profile's TOML file, for editors."""
     from joulefront.config import StudyConfig
-    from joulefront_devices.device import Device
+    from joulefront_devices import Device, Profile
 
-    document = StudyConfig.model_json_schema() if of == "study" else Device.model_json_schema()
-    click.echo(json.dumps(document, indent=2))
+    table = {"study": StudyConfig, "device": Device, "profile": Profile}[of]
+    click.echo(json.dumps(table.model_json_schema(), indent=2))
 
 
 @cli.command()

@@ -1,9 +1,11 @@
 """Devices: registered ones, files of a user's own, what a profile adds, and what is said about a wrong one."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from joulefront.config import parse
 from joulefront.errors import ConfigError
 from joulefront_devices import Device, Profile, load
 from joulefront_devices.device import SettleTable
@@ -176,3 +178,10 @@ def test_a_profile_is_package_data():
 @pytest.mark.parametrize("meter", ["auto", "none", "rapl", "hwmon", "hwmon:ina226", "hwmon:ina3221@1-0040/VDD_IN"])
 def test_the_meters_that_may_be_named(meter):
     assert Device(name="x", meter=meter).meter == meter
+
+
+def test_the_files_in_the_readme_are_valid():
+    readme = Path(__file__).parents[2] / "devices" / "README.md"
+    device, target, profile = re.findall(r"```toml\n(.*?)```", readme.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert parse(f"{device}\n{target}", Device, source="device").target.cpu == "cortex-a76"
+    assert parse(profile, Profile, source="profile").architecture == "aarch64"

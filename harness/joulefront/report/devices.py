@@ -29,7 +29,7 @@ def listing(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
             row["profile"] or "",
             row["host"] or row["transport"] or "",
             row["target"] or "",
-            "\n".join(row["meters"]),
+            _first(row["meters"]),
             row["status"],
         )
     problems = [row["problem"] for row in rows if row["problem"]]
@@ -80,6 +80,10 @@ def removed(document: Mapping[str, Any]) -> str:
         "none": "",
     }[document["files"]]
     return f"{document['device']} is no longer registered{there}"
+
+
+def _first(names: Sequence[str]) -> str:
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else "".join(names)
 
 
 def _lines(lines: Sequence[tuple[str, str]]) -> str:
