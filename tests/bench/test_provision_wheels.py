@@ -171,6 +171,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     digest = base64.urlsafe_b64encode(hashlib.sha256(b"x = 1\n").digest()).rstrip(b"=").decode()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: small\nVersion: 1.0\n", encoding="utf-8")
     (information / "RECORD").write_text(f"small.py,sha256={digest},6\nother.py,,\n", encoding="utf-8")
+    python = f"cp3{sys.version_info.minor}"
+    tags = f"Tag: py3-none-any\nTag: {python}-{python}-manylinux_2_28_{platform.machine()}\n"
+    (information / "WHEEL").write_text(tags, encoding="utf-8")
     monkeypatch.syspath_prepend(folder)
     return folder
 
@@ -184,6 +187,7 @@ def test_what_is_installed_here_is_taken_if_it_is_the_same(installed: Path) -> N
     assert found(tags=f"{python}-{python}-manylinux_2_28_{platform.machine()}") == {"small.py": b"x = 1\n"}
     assert found(tags=f"{python}-{python}-manylinux_2_28_{FOREIGN}") is None
     assert found(tags=f"cp38-cp38-manylinux_2_28_{platform.machine()}") is None
+    assert found(tags=f"{python}-{python}-manylinux_2_17_{platform.machine()}") is None  # of another build
     assert found(version="1.1") is None
     (installed / "small.py").write_bytes(b"x = 2\n")
     assert found() is None

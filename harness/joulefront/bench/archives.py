@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joulefront.cache import Cache, disk, key_of
+from joulefront.cache import Cache, disk, file_sha256, key_of
 
 Files = dict[str, bytes]
 """Contents by their paths."""
@@ -51,6 +51,7 @@ def agent(cache: Cache) -> Archive:
 def archived(kind: str, key: str, cache: Cache, files: Callable[[], Files]) -> Archive:
     """The archive of ``files`` by their paths, packed unless it is in the cache under ``key``, which names all they are
     made from. Raises StoreError for a disk that refuses, and what ``files`` raises."""
+    key = key_of(made_from=key, packed_by=file_sha256(Path(__file__)))
     entry = cache.entry(f"{kind}-archive", key, lambda folder: _write(files(), folder))
     path, sha256 = entry.path(_ARCHIVE), entry.sha256[_ARCHIVE]
     name = f"{kind}-{sha256[:16]}"

@@ -66,9 +66,7 @@ class Wheels:
         def make(folder: Path) -> dict[str, Any]:
             library = self._content(wheel, lambda name: name == pins.RUNTIME)[pins.RUNTIME]
             if hashlib.sha256(library).hexdigest() != sha256:
-                raise TransportError(
-                    f"{pins.RUNTIME} of {wheel.requirement} on this host is not the one that is pinned"
-                )
+                raise TransportError(f"{pins.RUNTIME} of {wheel.requirement} is not the one that is pinned")
             with disk(str(folder)):
                 (folder / LIBRARY).write_bytes(library)
             return {}
@@ -129,25 +127,28 @@ def _is_needed(name: str) -> bool:
 
 def _installed(wheel: pins.Wheel, is_wanted: Callable[[str], bool]) -> Files | None:
     """The same files as this host has them installed; None unless they are this wheel's, whole and unchanged."""
-    python, _, machine = wheel.tags.split("-")
+    python, abi, machines = wheel.tags.split("-")
     here = {"py3", f"cp3{sys.version_info.minor}"} if sys.implementation.name == "cpython" else {"py3"}
+    machine = machines.split(".")[-1]
     if python not in here or not (machine == "any" or machine.endswith(f"_{platform.machine()}")):
         return None
     try:
         distribution = importlib.metadata.distribution(wheel.distribution)
-        if distribution.version != wheel.version:
+        # What a distribution, conda or this host itself has built from the same source has other tags.
+        tag = f"Tag: {python}-{abi}-{machine}"
+        if distribution.version != wheel.version or tag not in (distribution.read_text("WHEEL") or "").splitlines():
             return None
-        content = {}
-        for path in distribution.files or ():
-            if is_wanted(path.as_posix()):
-                data = Path(str(path.locate())).read_bytes()
-                digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-                if path.hash is None or path.hash.value != digest:
-                    return None
-                content[path.as_posix()] = data
+        files = [file for file in distribution.files or () if is_wanted(file.as_posix())]
+        content = {file.as_posix(): Path(str(file.locate())).read_bytes() for file in files}
     except (importlib.metadata.PackageNotFoundError, OSError):
         return None
-    return content or None
+    recorded = {file.as_posix(): file.hash.value if file.hash else "" for file in files}
+    return content if content and {name: _digest(data) for name, data in content.items()} == recorded else None
+
+
+def _digest(data: bytes) -> str:
+    """The sha256 as a RECORD has it."""
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
 def _unzipped(wheel: Path, is_wanted: Callable[[str], bool]) -> Files:
