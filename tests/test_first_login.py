@@ -6,9 +6,10 @@ import stat
 import paramiko
 import pytest
 
+from joulefront.bench.connection import Connection
 from joulefront.bench.ssh_config import Destination
-from joulefront.errors import ConfigError, HostKeyError, LoginRefused
-from joulefront.first_login import first_login, key_file, trusting
+from joulefront.errors import ConfigError, HostKeyError, LoginRefused, TransportError
+from joulefront.first_login import first_login, key_file, trusting, withdraw_key
 from ssh_server import PASSWORD, SshServer
 
 COMMAND = ["joulefront", "devices", "add", "board", "pi@127.0.0.1"]
@@ -130,6 +131,19 @@ def test_a_password_lets_a_new_key_in(at, server):
     assert PASSWORD not in "".join(user.asked) + entered.key.read_text()
     assert (server.home / ".ssh/authorized_keys").read_text().count("ssh-ed25519 ") == 1
     assert log_in(entered, user=User(password="none")) == entered
+
+
+def test_a_key_that_was_made_is_taken_back(at, server):
+    file = server.home / ".ssh/authorized_keys"
+    before = file.read_text()
+    with Connection.open(log_in(at(host_key=server.host_key_line), user=User())) as connection:
+        assert file.read_text() != before
+        withdraw_key("board", connection)
+        assert file.read_text().split() == before.split()
+        file.unlink()
+        with pytest.raises(TransportError, match="cannot be taken out"):
+            withdraw_key("board", connection)
+        withdraw_key("another", connection)
 
 
 def test_a_password_lets_the_users_own_key_in(at, server, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from joulefront import cli, register, self_test
 from joulefront.bench.ssh_config import Destination
-from joulefront.errors import BenchError, ConfigError, DeviceBusy, TransportError
+from joulefront.errors import BenchError, ConfigError, TransportError
 from joulefront.records import Estimate, Measurement
 from joulefront.registered import listing, show
 from joulefront.report import devices as tables
@@ -326,13 +326,6 @@ def test_a_self_test_without_a_linker_names_the_fix(monkeypatch):
     verdict = self_test.self_test(Device(name="here"), Silent())
     assert verdict.status == "incomplete"
     assert Finding("compiler", "missing", "no cross compiler for x86_64-linux-gnu", "install it") in verdict.findings
-
-
-def test_a_device_that_another_session_holds_gets_no_verdict():
-    from joulefront.bench.lock import hold
-
-    with hold("here"), pytest.raises(DeviceBusy):
-        self_test.self_test(Device(name="here"), Silent())
 
 
 def test_findings_are_shown_with_their_fixes_and_without_broken_lines():

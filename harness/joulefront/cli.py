@@ -105,8 +105,12 @@ def schema(of: str) -> None:
     from joulefront.config import StudyConfig
     from joulefront_devices import Device, Profile
 
-    table = {"study": StudyConfig, "device": Device, "profile": Profile}[of]
-    click.echo(json.dumps(table.model_json_schema(), indent=2))
+    schemas = {
+        "study": StudyConfig.model_json_schema,
+        "device": Device.model_json_schema,
+        "profile": Profile.model_json_schema,
+    }
+    click.echo(json.dumps(schemas[of](), indent=2))
 
 
 @cli.command()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from joulefront.bench.connection import Connection, install_key
 from joulefront.bench.ssh_config import Destination, resolve
-from joulefront.errors import ConfigError, HostKeyError, LoginRefused
+from joulefront.errors import ConfigError, HostKeyError, LoginRefused, TransportError
 from joulefront.terminal import Questions
 from joulefront_devices import registry
 
@@ -140,6 +140,29 @@ def _key_to_install(name: str, destination: Destination) -> tuple[Path, str | No
 def key_file(name: str) -> Path:
     """Where a key that was made for the device of that name alone is kept."""
     return registry.folder() / "keys" / name
+
+
+def withdraw_key(name: str, connection: Connection) -> None:
+    """Take back what a key that was made for the device of that name opens. Raises TransportError."""
+    from cryptography.hazmat.primitives import serialization
+
+    private = key_file(name)
+    if not private.exists():
+        return
+    key = serialization.load_ssh_private_key(private.read_bytes(), password=None)
+    line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    done = connection.execute(["/bin/sh", "-c", _WITHDRAW, "sh", line.decode("ascii")])
+    if done.status:
+        raise TransportError(
+            f"the key cannot be taken out of ~/.ssh/authorized_keys: {done.stderr.decode(errors='replace')[-300:]}"
+        )
+
+
+# grep ends with 1 when no line is left, and with 2 when it failed, as on a full disk: then the file stays as it is.
+_WITHDRAW = (
+    'umask 077; cd ~/.ssh || exit; grep -vF -- "$1" authorized_keys > authorized_keys.joulefront; [ $? -le 1 ] && '
+    "mv authorized_keys.joulefront authorized_keys"
+)
 
 
 def _new_key(private: Path, comment: str) -> str:

@@ -16,7 +16,7 @@ from joulefront.bench.ssh_config import Destination
 from joulefront.bench.target import target_of
 from joulefront.config import read_text
 from joulefront.errors import BenchError, ConfigError
-from joulefront.first_login import key_file, trusting
+from joulefront.first_login import key_file, trusting, withdraw_key
 from joulefront.registered import show
 from joulefront.report import documents
 from joulefront.self_test import Verdict, self_test
@@ -205,6 +205,7 @@ def _cleaned(name: str) -> str:
             return "none"
         with Connection.open(_destination(arguments)) as connection:
             provision.remove(connection, arguments.get("python"))
+            withdraw_key(name, connection)
     except ConfigError as error:
         raise ConfigError(f"{error}. {otherwise}") from error
     except BenchError as error:
