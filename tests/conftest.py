@@ -11,6 +11,7 @@ _CACHE = tempfile.TemporaryDirectory(prefix="joulefront-tests-")
 os.environ["JOULEFRONT_CACHE"] = _CACHE.name
 # The devices' locks as well: a search of the user's on this machine is no concern of the tests, nor they of it.
 os.environ["XDG_RUNTIME_DIR"] = _CACHE.name
+os.environ["JOULEFRONT_DEVICES"] = f"{_CACHE.name}/devices"
 # TVM starts as many threads as this says, at once and for good: parallel kernels are to run in parallel in the tests.
 os.environ["TVM_NUM_THREADS"] = "2"
 

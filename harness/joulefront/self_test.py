@@ -129,7 +129,7 @@ def _compiled(target: Target, verdict: Verdict, listener: Listener) -> Compiled 
     try:
         compiler = load_compiler(CompileConfig(), Path(), target)
         linker = link.linker(target.triple)
-        slow = " (zig's first one takes a minute)" if "ziglang" in linker else ""
+        slow = " (zig's first one takes about ten seconds)" if "ziglang" in linker else ""
         listener.stage(f"trying a link for {target.triple}{slow}")
         link.warm(target.triple)
     except ConfigError as error:

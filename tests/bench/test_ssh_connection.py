@@ -247,6 +247,11 @@ def test_a_jump_host_is_gone_through(server, tmp_path):
     with Connection.open(board) as connection:
         assert connection.execute(["sh", "-c", "echo $HOME"]).stdout.decode().strip() == str(server.home)
     assert list(jump.forwards.values()) == [("127.0.0.1", server.port)]
+    (tmp_path / "known").write_text("")
+    with pytest.raises(
+        TransportError, match=r"the jump host jump: the host key of .* is not known.*To settle it: ssh jump"
+    ):
+        Connection.open(board)
     jump.close()
 
 

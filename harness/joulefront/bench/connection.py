@@ -14,8 +14,8 @@ from typing import Self
 import paramiko
 
 from joulefront.bench.login import logged_in, onward, said
-from joulefront.bench.ssh_config import Destination, resolve, route
-from joulefront.errors import ConnectionLost, TransportError
+from joulefront.bench.ssh_config import Destination, Login, resolve, route
+from joulefront.errors import ConnectionLost, HostKeyError, TransportError
 from joulefront.records import Executed
 
 _CONNECT_S = 15.0
@@ -61,7 +61,10 @@ class Connection:
             for index, (hop, login) in enumerate(zip(way, logins, strict=True)):
                 if transports:
                     channel = onward(transports[-1], logins[index - 1], login)
-                transports.append(logged_in(login, hop, password if hop is destination else None, channel))
+                if hop is destination:
+                    transports.append(logged_in(login, hop, password, channel))
+                else:
+                    transports.append(_at_a_jump(login, hop, channel))
         except BaseException:
             _close(transports)
             raise
@@ -249,12 +252,20 @@ def install_key(connection: Connection, public_key: str) -> None:
         )
 
 
+def _at_a_jump(login: Login, hop: Destination, channel: paramiko.Channel | None) -> paramiko.Transport:
+    """Logged in at a host on the way, whose key is none that may be accepted as the device's. Raises TransportError."""
+    try:
+        return logged_in(login, hop, None, channel)
+    except HostKeyError as error:
+        raise TransportError(f"the jump host {hop.host}: {error}. To settle it: ssh {hop.host}") from error
+
+
 def _feed(channel: paramiko.Channel, given: bytes) -> None:
     with contextlib.suppress(OSError, EOFError):  # a command may end without having read it all
-        rest = memoryview(given)
-        while rest:
+        sent_b = 0
+        while sent_b < len(given):
             try:
-                rest = rest[channel.send(rest[:_CHUNK_B]) :]
+                sent_b += channel.send(given[sent_b : sent_b + _CHUNK_B])
             except TimeoutError:
                 if channel.closed:
                     return

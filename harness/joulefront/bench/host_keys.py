@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import paramiko
+from paramiko.pkey import UnknownKeyType
 
 from joulefront.errors import ConfigError, HostKeyError
 
-_NO_KEY = (ValueError, paramiko.SSHException, paramiko.UnknownKeyType)
+_NO_KEY = (ValueError, paramiko.SSHException, UnknownKeyType)
 
 
 def trusted(name: str, pinned: str | None, files: Sequence[Path]) -> list[paramiko.PKey]:

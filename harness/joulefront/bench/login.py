@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 
 import paramiko
+from paramiko.pkey import UnknownKeyType
 
 from joulefront.bench import host_keys
 from joulefront.bench.ssh_config import Destination, Login
@@ -104,7 +105,7 @@ def _keys(login: Login, destination: Destination, notes: list[str]) -> Iterator[
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise PermissionError(f"others may read it: chmod 600 {path}")
             yield str(path), paramiko.PKey.from_path(path)
-        except (OSError, ValueError, TypeError, paramiko.SSHException, paramiko.UnknownKeyType) as error:
+        except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
             locked = isinstance(error, TypeError | paramiko.PasswordRequiredException)
             reason = "it has a passphrase: ssh-add it to your agent" if locked else said(error)
             if given and not locked:

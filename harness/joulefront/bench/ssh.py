@@ -167,13 +167,12 @@ class SshChannel:
 
     def send(self, line: bytes) -> None:
         """Send one line. Raises AgentDied when nobody reads it, AgentTimeout when nobody does for 30 s, ConnectionLost."""
-        rest = memoryview(line + b"\n")
-        read_s = monotonic()
-        while rest:
+        data, sent_b, read_s = line + b"\n", 0, monotonic()
+        while sent_b < len(data):
             if self._closed:
                 raise AgentDied("the channel to the agent is closed")
             try:
-                sent = self._channel.send(rest[:_CHUNK_B])
+                taken_b = self._channel.send(data[sent_b : sent_b + _CHUNK_B])
             except TimeoutError:
                 self._connection.require()
                 if monotonic() - read_s > _SEND_S:
@@ -181,9 +180,9 @@ class SshChannel:
                 continue
             except (OSError, EOFError, paramiko.SSHException):
                 raise self._death() from None
-            if not sent:
+            if not taken_b:
                 raise self._death()
-            rest, read_s = rest[sent:], monotonic()
+            sent_b, read_s = sent_b + taken_b, monotonic()
 
     def receive(self, timeout_s: float) -> bytes:
         """The next line. Raises AgentTimeout and AgentDied, both with the tail of the agent's stderr, and ConnectionLost.

@@ -156,7 +156,7 @@ def _by_paramiko(destination: Destination) -> dict[str, list[str]]:
 
 
 def _one(settings: dict[str, list[str]], name: str) -> str | None:
-    return settings.get(name, [None])[0]  # type: ignore[list-item]
+    return settings[name][0] if settings.get(name) else None
 
 
 def _path(file: str) -> Path:
