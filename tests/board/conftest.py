@@ -13,7 +13,8 @@ def board_image() -> Path:
     try:
         return image()
     except BoardError as error:
-        pytest.fail(str(error), pytrace=False)
+        missing = str(error)
+    pytest.fail(missing, pytrace=False)
 
 
 @pytest.fixture(scope="session")

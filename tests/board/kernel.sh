@@ -7,7 +7,7 @@ mkdir -p "$1"
 cd "$1"
 mkdir build
 
-qemu-system-aarch64 -M virt,dumpdtb=build/virt.dtb -cpu cortex-a72 -smp 2 -m 1024 -display none
+qemu-system-aarch64 -M virt,dumpdtb=build/virt.dtb -cpu cortex-a72 -smp 2 -m 1024 -nic none -display none
 dtc -@ -q -I dts -O dtb -o build/board.dtbo "$here/board.dtso"
 fdtoverlay -i build/virt.dtb -o board.dtb build/board.dtbo
 

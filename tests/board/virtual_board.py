@@ -27,29 +27,30 @@ import platformdirs
 from filelock import FileLock
 
 HERE = Path(__file__).parent
-KERNEL_SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
 PASSWORD = "joulefront"  # of the user pat
 LIMIT_S = 300.0  # for anything that a board does in seconds: the machine may be busy
 
-# What has to be there, by the Debian package that brings it.
-_TO_BOOT = {
-    "qemu-system-aarch64": "qemu-system-arm",
+# What has to be there, by the Debian package that brings it: to make the image and boot it, and to make the kernel.
+_TOOLS = {
+    "mke2fs": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
     "qemu-img": "qemu-utils",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "setpriv": "util-linux",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
-    "setpriv": "util-linux",
+    "xz": "xz-utils",
 }
-_TO_MAKE_THE_IMAGE = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "xz": "xz-utils"}
-_TO_MAKE_THE_KERNEL = {
+_KERNEL_TOOLS = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "bc": "bc",
     "bison": "bison",
     "depmod": "kmod",
     "dtc": "device-tree-compiler",
     "flex": "flex",
-    "gcc": "gcc",
+    "gcc": "gcc libc6-dev",
     "make": "make",
-    str(KERNEL_SOURCE): "linux-source-6.1",
+    "/usr/src/linux-source-6.1.tar.xz": "linux-source-6.1",
 }
 
 
@@ -59,36 +60,43 @@ class BoardError(Exception):
 
 def image() -> Path:
     """The folder with the disk, the kernel and the device tree that boards boot from, made if need be."""
-    _require(_TO_BOOT)
     given = os.environ.get("JOULEFRONT_BOARD_KERNEL")
-    kernel = Path(given) if given else _made(HERE / "kernel.sh", [HERE / "kernel.config", HERE / "board.dtso"])
+    kernel = Path(given) if given else _folder(HERE / "kernel.sh", HERE / "kernel.config", HERE / "board.dtso")
+    _require(_TOOLS if given or kernel.exists() else _TOOLS | _KERNEL_TOOLS)
+    if not given:
+        _make(kernel, HERE / "kernel.sh")
     parts = [kernel / name for name in ("Image.xz", "board.dtb", "modules.tar.xz")]
-    return _made(HERE / "image.sh", [HERE / "guest_init", HERE / "guest_sensors.py", *parts], str(kernel))
-
-
-def _made(script: Path, inputs: list[Path], *arguments: str) -> Path:
-    """The folder that the script fills, found by the hash of all that it is made from."""
-    hashed = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in [script, *inputs]))
-    cache = Path(os.environ.get("JOULEFRONT_BOARD") or platformdirs.user_cache_path("joulefront") / "board")
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / f"{script.stem}-{hashed.hexdigest()[:12]}"
-    with FileLock(cache / f"{script.stem}.lock"):  # another session may want the same
-        if not folder.exists():
-            _require(_TO_MAKE_THE_KERNEL if script.stem == "kernel" else _TO_MAKE_THE_IMAGE)
-            partial, log = cache / f"{script.stem}.partial", cache / f"{script.stem}.log"
-            shutil.rmtree(partial, ignore_errors=True)  # of an interrupted session
-            with log.open("wb") as output:
-                done = subprocess.run([script, partial, *arguments], stdout=output, stderr=subprocess.STDOUT)
-            if done.returncode != 0:
-                raise BoardError(f"{script.name} failed, see {log}:\n{_tail(log)}")
-            partial.rename(folder)
+    folder = _folder(HERE / "image.sh", HERE / "guest_init", HERE / "guest_sensors.py", *parts)
+    _make(folder, HERE / "image.sh", kernel)
     return folder
 
 
+def _folder(*inputs: Path) -> Path:
+    """Where that is kept which the first of these makes from the others: another folder when any of them changes."""
+    cache = Path(os.environ.get("JOULEFRONT_BOARD") or platformdirs.user_cache_path("joulefront") / "board")
+    hashed = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in inputs))
+    return cache / f"{inputs[0].stem}-{hashed.hexdigest()[:12]}"
+
+
+def _make(folder: Path, script: Path, *arguments: Path) -> None:
+    """The folder is whole or not there: the script fills another one, which then gets its name."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.parent / script.stem
+    with FileLock(beside.with_suffix(".lock")):  # another session may want the same
+        if folder.exists():
+            return
+        partial, log = beside.with_suffix(".partial"), beside.with_suffix(".log")
+        shutil.rmtree(partial, ignore_errors=True)  # of an interrupted session
+        with log.open("wb") as output:
+            done = subprocess.run([script, partial, *arguments], stdout=output, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            raise BoardError(f"{script.name} failed, see {log}:\n{_tail(log)}")
+        partial.rename(folder)
+
+
 def _require(tools: dict[str, str]) -> None:
-    packages = sorted(
-        {package for tool, package in tools.items() if not shutil.which(tool) and not Path(tool).is_file()}
-    )
+    there = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    packages = sorted({package for tool, package in tools.items() if not shutil.which(tool, os.F_OK, there)})
     if packages:
         raise BoardError(f"The virtual board needs: apt-get install -y --no-install-recommends {' '.join(packages)}")
 
