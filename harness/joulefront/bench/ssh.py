@@ -171,6 +171,8 @@ class SshChannel:
         while sent_b < len(data):
             if self._closed:
                 raise AgentDied("the channel to the agent is closed")
+            if self._channel.eof_received:  # what is sent after that would go into a window that nobody empties
+                raise self._death()
             try:
                 taken_b = self._channel.send(data[sent_b : sent_b + _CHUNK_B])
             except TimeoutError:
