@@ -14,7 +14,7 @@ from joulefront.search.start import independent
 class Random:
     """The unpruned network, then genomes drawn uniformly, none of them twice; it learns nothing from what it is told."""
 
-    def __init__(self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, batch: int = 8) -> None:
+    def __init__(self, space: Space, objectives: Sequence[str], evaluations: int, seed: int, batch: int = 12) -> None:
         """``batch`` is how many genomes one ask returns."""
         if batch < 1:
             raise ConfigError(f"[search] batch: expected 1 or more, not {batch}")
