@@ -330,7 +330,8 @@ def test_a_self_test_without_a_linker_names_the_fix(monkeypatch):
 
 def test_findings_are_shown_with_their_fixes_and_without_broken_lines():
     fix = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor" * 3
-    verdict = Verdict([Finding("governor", "missing", "schedutil", fix)], BOARD, MEASURED)
+    verdict = Verdict([Finding("governor", "missing", "schedutil", fix)], BOARD, MEASURED, ["It needs cooling."])
     shown = tables.checked(register.document("pi4", verdict))
     assert f"fix: {fix}" in shown
     assert "1 ms for the test's network (simulated)" in shown
+    assert "It needs cooling." in shown

@@ -135,6 +135,7 @@ def document(name: str, verdict: Verdict) -> dict[str, Any]:
         "latency_s": _figure(measured, "latency_s"),
         "energy_j": _figure(measured, "energy_j"),
         "provenance": measured["provenance"] if measured else {"latency_s": None, "energy_j": None},
+        "notes": list(verdict.notes),
         "facts": _plain(verdict.facts),
     }
 

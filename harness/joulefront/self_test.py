@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from joulefront.errors import BenchError, CandidateError, ConfigError, DeviceBus
 from joulefront.prepare import Compiled, compiled_model, load_compiler, model_key
 from joulefront.records import Measurement, Target
 from joulefront.study import Listener
+from joulefront_devices import profile
 from joulefront_devices.device import Device, Status
 
 _LEAST_MEMORY_B = 64 * 2**20
@@ -39,6 +40,7 @@ class Verdict:
     findings: list[Finding] = field(default_factory=list)
     facts: Mapping[str, Any] = field(default_factory=dict)
     measurement: Measurement | None = None
+    notes: Sequence[str] = ()
 
     @property
     def status(self) -> Status:
@@ -56,7 +58,7 @@ def self_test(device: Device, listener: Listener) -> Verdict:
 
     Whatever fails is a finding, but for a device that another session holds: that raises DeviceBusy.
     """
-    verdict = Verdict()
+    verdict = Verdict(notes=profile(device.profile).notes if device.profile else ())
     listener.stage(f"opening {device.name}")
     with _found(verdict, "connection"), Bench(device, MeasureConfig(interval=_INTERVAL), 1) as bench:
         verdict.facts = dict(bench.facts)

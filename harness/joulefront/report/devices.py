@@ -69,6 +69,7 @@ def checked(document: Mapping[str, Any]) -> str:
         )
     if energy:
         lines.append(("energy", f"{energy['median'] * 1e3:.4g} mJ an inference ({provenance['energy_j']})"))
+    lines += [("note", note) for note in document["notes"]]
     return f"{_lines(lines)}\n{_VERDICT[document['status']].format(device=document['device'])}"
 
 
