@@ -78,7 +78,7 @@ def test_a_new_device_has_what_was_read_and_how_it_went(folder, board):
         "checked": {"at": load("pi4").checked.at, "status": "ready"},
     }
     assert set(document) == {
-        "device", "status", "findings", "latency_s", "energy_j", "provenance", "facts",
+        "device", "status", "findings", "latency_s", "energy_j", "provenance", "notes", "facts",
     }  # fmt: skip
     assert document["findings"] == [{"what": "connection", "state": "good", "detail": "there", "fix": None}]
     assert document["latency_s"] == {"median": 1e-3, "interval": [0.9e-3, 1.1e-3]}
