@@ -11,6 +11,7 @@ from joulefront.bench import bench as module
 from joulefront.bench import session as sessions
 from joulefront.config import MeasureConfig
 from joulefront.errors import AgentDied, BenchError, ConnectionLost, Crashed, TransportError
+from joulefront_agent import wire
 from joulefront_devices import Device
 
 
@@ -86,6 +87,47 @@ def test_a_network_that_takes_the_device_down_twice_has_crashed(open_bench, job)
             bench.measure(job, "screening")
         assert board.runs == ["a", "b", "a", "b"]
         assert bench.measure(replace(job, sha256="c" * 64), "screening").latency_s.value > 0
+
+
+def test_without_a_network_that_is_known_to_run_nobody_is_blamed_for_two_boots(open_bench, job):
+    board = Board(lost_at=[1, 2], boots=True)
+    with open_bench(board) as bench, pytest.raises(BenchError, match="look at its power supply") as caught:
+        bench.measure(job, "screening")
+    assert not isinstance(caught.value, ConnectionLost)
+
+
+def test_a_connection_that_is_lost_while_a_library_is_shipped_is_waited_for(open_bench, job, monkeypatch):
+    board, calls = Board(), []
+    put = board.transport.put
+
+    def lost_twice(source, sha256):
+        calls.append(sha256)
+        if len(calls) in (1, 3):
+            raise ConnectionLost("scripted: while shipping")
+        return put(source, sha256)
+
+    monkeypatch.setattr(board.transport, "put", lost_twice)
+    with open_bench(board) as bench:
+        assert len(bench.measure(job, "screening").repeats_s) == 3
+    assert board.transport.started == 3
+
+
+def test_the_reference_is_run_with_the_meter_when_a_network_failed_with_it(open_bench, job):
+    board = Board(facts=WITH_SENSOR)
+    asked = []
+
+    def run(params):
+        asked.append((params["sha256"][0], params["energy_s"]))
+        if params["energy_s"]:
+            raise wire.Failure("Hung", "scripted: the meter does not answer")
+        return board.run(params)
+
+    board.transport.ops["run"] = run
+    with open_bench(board) as bench:
+        bench.reference = replace(REFERENCE, library=job.library)
+        with pytest.raises(BenchError, match="and so does the reference"):
+            bench.measure(job, "screening")
+    assert asked[-1] == ("b", 2.0)
 
 
 def test_a_way_that_breaks_again_and_again_stops_the_study_and_blames_no_network(open_bench, job):

@@ -1,6 +1,7 @@
 """A session: the handshake, timeouts, pings, and an agent that is started anew."""
 
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
@@ -11,6 +12,7 @@ from joulefront.bench.session import Session
 from joulefront.errors import AgentDied, AgentTimeout, WireMismatch
 from joulefront_agent import wire
 
+LIBRARY = Path("x.so")
 RUN = wire.Run("/x.so", "0" * 64, (), 1, True, False, 0.0, 0.0, 1, 0.0, 0.0, "auto", 0.0)
 
 
@@ -61,15 +63,15 @@ def test_what_ran_comes_back_and_a_failure_is_raised():
         raise wire.Failure("Hung", "too slow")
 
     with Session(ScriptedTransport(run=run), "auto") as session:
-        assert session.run(RUN) == ran(2e-3)
+        assert session.run(RUN, LIBRARY) == ran(2e-3)
         with pytest.raises(wire.Failure, match="too slow"):
-            session.run(RUN)
+            session.run(RUN, LIBRARY)
 
 
 def test_an_answer_of_another_shape_is_a_mismatch():
     transport = ScriptedTransport(run=lambda params: {"surprise": 1})
     with Session(transport, "auto") as session, pytest.raises(WireMismatch, match="answer to run"):
-        session.run(RUN)
+        session.run(RUN, LIBRARY)
 
 
 def test_a_run_whose_agent_dies_is_not_repeated_and_the_next_request_starts_another():
@@ -79,7 +81,7 @@ def test_a_run_whose_agent_dies_is_not_repeated_and_the_next_request_starts_anot
     transport = ScriptedTransport(run=die)
     with Session(transport, "auto") as session:
         with pytest.raises(AgentDied):
-            session.run(RUN)
+            session.run(RUN, LIBRARY)
         assert session.restarts == []
         assert session.conditions()["cpu_total_s"] == 1.0
         assert session.restarts == ["scripted: the end"]
@@ -110,9 +112,9 @@ def test_a_silent_agent_is_pinged_and_then_given_up(monkeypatch):
     transport = ScriptedTransport(run=silence, ping=silence)
     with Session(transport, "auto") as session:
         with pytest.raises(AgentTimeout, match="run took more than 20 s"):
-            session.run(RUN)
+            session.run(RUN, LIBRARY)
         with pytest.raises(AgentTimeout, match="answered no ping for 60 s"):
-            session.run(replace(RUN, timeout_s=600.0))
+            session.run(replace(RUN, timeout_s=600.0), LIBRARY)
     assert transport.asked.count("ping") > 2
 
 
@@ -139,7 +141,7 @@ def test_a_ping_that_is_answered_late_is_no_answer_to_the_request():
             return receive(timeout_s)
 
         channel.receive = answer
-        assert session.run(RUN) == ran(3e-3)
+        assert session.run(RUN, LIBRARY) == ran(3e-3)
 
 
 def test_an_idle_agent_is_kept_alive(monkeypatch):

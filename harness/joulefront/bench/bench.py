@@ -73,7 +73,6 @@ class Bench:
         self._config = measure
         self._threads = threads
         self._stack = ExitStack()
-        self._transport: Transport
         self._session: Session
         self.facts: Mapping[str, Any]
         self.target: Target
@@ -85,9 +84,9 @@ class Bench:
         with ExitStack() as stack:
             stack.enter_context(lock.hold(self._device.name))
             where = f"device {self._device.name}: [transport]"
-            self._transport = plugins.build(self._device.transport, TRANSPORTS, folder=Path.cwd(), where=where)
-            stack.callback(self._transport.close)
-            self._session = stack.enter_context(Session(self._transport, self._device.meter))
+            transport: Transport = plugins.build(self._device.transport, TRANSPORTS, folder=Path.cwd(), where=where)
+            stack.callback(transport.close)
+            self._session = stack.enter_context(Session(transport, self._device.meter))
             self.facts = self._session.facts
             stack.enter_context(lock.hold(self._device.name, machine=str(self.facts["machine"])))
             self.shares_host = self.facts["machine"] == identity.machine(Path("/"))
@@ -125,23 +124,32 @@ class Bench:
         Raises WrongOutput, OutOfMemory, Crashed or Hung when the network is at fault, and BenchError when it is not.
         """
         losses = boots = 0
+        lost, began = False, self._session.boot
         while True:
-            boot = self._session.boot
             try:
+                if lost:
+                    self._session.renew()
+                    lost = False
+                if self._session.boot != began:
+                    boots, began = boots + 1, self._session.boot
+                    self._judge_boot(job, boots)
                 measured = self._measured(job, grade)
-                if self._session.boot == boot:
+                if self._session.boot == began:
                     return measured
             except ConnectionLost:
-                losses += 1
+                losses, lost = losses + 1, True
                 if losses > _MOST_LOSSES:
                     raise
-                self._session.greet()
-            if self._session.boot != boot:
-                boots += 1
-                if self.reference is not None:
-                    self._check_reference(self.reference, f"the device booted while {job.label} was measured")
-                if boots > 1:
-                    raise Crashed(f"{job.label}: the device booted {boots} times while it was measured")
+
+    def _judge_boot(self, job: Job, boots: int) -> None:
+        """Once is nobody's fault. Raises Crashed for the second boot if the reference runs, and BenchError without one."""
+        occasion = f"{job.label}: the device booted {boots} times while it was measured"
+        if self.reference is not None:
+            self._check_reference(self.reference, occasion)
+            if boots > 1:
+                raise Crashed(occasion)
+        elif boots > 1:
+            raise BenchError(f"{occasion}, before any other network had run there: look at its power supply")
 
     def _measured(self, job: Job, grade: Grade) -> Measurement:
         plan = Plan.of(grade, self._config)
@@ -202,24 +210,25 @@ class Bench:
         To take the agent along is to fail as well, but only a reference shows that it was the network's doing.
         """
         try:
-            return self._session.run(run)
+            return self._session.run(run, job.library)
         except (wire.Failure, AgentDied, AgentTimeout) as failure:
             first = _suspected(failure).__name__
             if self.reference is not None:
-                self._check_reference(self.reference, f"{job.label} failed ({first}: {failure})")
+                self._check_reference(self.reference, f"{job.label} failed ({first}: {failure})", run.energy_s)
         try:
-            return self._session.run(run)
+            return self._session.run(run, job.library)
         except (wire.Failure, AgentDied, AgentTimeout) as second:
             error = _suspected(second)
             if self.reference is None and isinstance(second, BenchError):
                 raise
             raise error(f"{job.label}: {second} (twice; first: {first})") from second
 
-    def _check_reference(self, reference: Job, occasion: str) -> None:
-        """Run the reference once. Raises BenchError when it fails as well."""
-        once = replace(self._run_of(reference, Plan(1, 0.0, samples=1, sample_s=0.0, energy_s=0.0)), outputs=True)
+    def _check_reference(self, reference: Job, occasion: str, energy_s: float = 0.0) -> None:
+        """Run the reference once, with the meter too if ``energy_s``. Raises BenchError when it fails as well."""
+        plan = Plan(1, 0.0, samples=1, sample_s=0.0, energy_s=energy_s)
+        once = replace(self._run_of(reference, plan), outputs=True, energy_s=energy_s)
         try:
-            outputs.check(reference.label, reference.expected, self._session.run(once).outputs)
+            outputs.check(reference.label, reference.expected, self._session.run(once, reference.library).outputs)
         except (wire.Failure, WrongOutput, AgentDied, AgentTimeout) as error:
             raise BenchError(
                 f"{occasion}, and so does the reference {reference.label}, which ran before: {error}. "
@@ -227,10 +236,10 @@ class Bench:
             ) from error
 
     def _run_of(self, job: Job, plan: Plan) -> wire.Run:
-        """What every repeat of a job is asked to do. Ships its library."""
+        """What every repeat of a job is asked to do; the session says where the library is."""
         share_s = plan.time_s / plan.repeats
         return wire.Run(
-            library=self._transport.put(job.library, job.sha256),
+            library="",
             sha256=job.sha256,
             inputs=tuple(wire.Tensor(array.shape, array.dtype, array.data) for array in job.inputs),
             threads=self._threads,

@@ -90,6 +90,8 @@ class ProcessChannel:
             if not chunk:
                 raise self._death()
             self._lines.add(chunk)
+            if monotonic() > deadline_s + _SEND_S:  # it writes and writes, and no line ends
+                raise AgentTimeout(f"the agent did not answer within {timeout_s:g} s{self._last_words()}")
         return line
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import paramiko
 
 from joulefront.bench.login import logged_in, onward, said
 from joulefront.bench.ssh_config import Destination, Login, resolve, route
-from joulefront.errors import ConnectionLost, HostKeyError, TransportError
+from joulefront.errors import ConnectionLost, HostKeyError, LoginRefused, TransportError
 from joulefront.records import Executed
 
 _CONNECT_S = 15.0
@@ -28,13 +28,15 @@ _CHUNK_B = 1 << 15
 _BEGIN = b"joulefront:begin\n"
 # What a device's .bashrc prints comes before our own output; more than this is no greeting.
 _MOST_NOISE_B = 1 << 16
+_MOST_OUTPUT_B = 1 << 20
 
 
 class Connection:
     """One SSH connection; a protocols.Remote and a context manager.
 
     A thread asks for a sign of life every 5 s, as OpenSSH's ServerAliveInterval does: TCP alone notices a pulled cable
-    only after a quarter of an hour, and a device that is cut off has to be told from an agent that is silent.
+    only after a quarter of an hour, and a device that is cut off has to be told from an agent that is silent. Another one,
+    which never writes and so is never kept waiting, closes the connection when there is none.
     """
 
     def __init__(self, transports: Sequence[paramiko.Transport], name: str) -> None:
@@ -43,8 +45,8 @@ class Connection:
         self._name = name
         self._heard_s = monotonic()
         self._ended = threading.Event()
-        self._beat = threading.Thread(target=self._keep_alive, name="joulefront-ssh-keepalive", daemon=True)
-        self._beat.start()
+        for watch in (self._keep_alive, self._watch):
+            threading.Thread(target=watch, name=f"joulefront-ssh{watch.__name__}", daemon=True).start()
 
     @classmethod
     def open(cls, destination: Destination, *, password: str | None = None) -> Self:
@@ -70,6 +72,14 @@ class Connection:
             raise
         return cls(transports, f"{logins[-1].user}@{logins[-1].hostname}")
 
+    def is_alive(self) -> bool:
+        """Whether it is open and gave a sign of life within two beats: else nothing is worth waiting for."""
+        return self._transport.is_active() and monotonic() - self._heard_s < 2 * _BEAT_S + 1.0
+
+    def heard(self) -> None:
+        """A sign of life, by whoever saw one."""
+        self._heard_s = monotonic()
+
     def require(self) -> None:
         """Raises ConnectionLost unless the connection is alive."""
         silent_s = monotonic() - self._heard_s
@@ -79,21 +89,26 @@ class Connection:
         if self._ended.is_set() or not self._transport.is_active():
             raise ConnectionLost(f"the connection to {self._name} is lost: it was closed")
 
-    def start(self, command: Sequence[str]) -> paramiko.Channel:
-        """Run an argument list; returns the channel to its stdin, stdout and stderr, past whatever the shell printed."""
+    def start(self, command: Sequence[str], folder: str | None = None) -> paramiko.Channel:
+        """Run an argument list, in ``folder`` or at home; returns the channel to its stdin, stdout and stderr, past
+        whatever the shell printed. Raises TransportError."""
         self.require()
         # By sh, whatever the user's shell is, and after a mark, whatever their .bashrc prints.
-        script = f"printf '{_BEGIN.decode().strip()}\\n'; exec {shlex.join(command)}"
+        entering = f"cd {shlex.quote(folder)} && " if folder else ""
+        script = f"printf '{_BEGIN.decode().strip()}\\n'; {entering}exec {shlex.join(command)}"
         with self._lost_when_it_fails():
             channel = self._transport.open_session(timeout=_CONNECT_S)
             channel.exec_command(f"exec /bin/sh -c {shlex.quote(script)}")
             channel.settimeout(_LOOK_S)
         noise = bytearray()
         deadline_s = monotonic() + _CONNECT_S + SILENCE_S
-        while _BEGIN not in noise:
-            byte = self.receive(channel, deadline_s, 1)
+        while not noise.endswith(_BEGIN):
+            try:
+                byte = self.receive(channel, deadline_s, 1)
+            except TimeoutError:
+                byte = b""
             noise += byte
-            if not byte or len(noise) > _MOST_NOISE_B:
+            if not byte or len(noise) > _MOST_NOISE_B or monotonic() > deadline_s:
                 channel.close()
                 said = bytes(noise[-200:]).decode("utf-8", errors="replace").strip()
                 raise TransportError(
@@ -117,7 +132,7 @@ class Connection:
                 continue
             if not chunk:
                 self._require_an_end(channel)
-            self._heard_s = monotonic()
+            self.heard()
             return chunk
 
     def _require_an_end(self, channel: paramiko.Channel) -> None:
@@ -131,17 +146,23 @@ class Connection:
         """See protocols.Remote."""
         channel = self.start(command)
         deadline_s = monotonic() + timeout_s
-        errors = bytearray()
+        output, errors = bytearray(), bytearray()
         drain = threading.Thread(target=_drain, args=(channel, errors), daemon=True)
-        drain.start()
+        feed = threading.Thread(target=self._feed, args=(channel, given), daemon=True)
         try:
-            feed = threading.Thread(target=_feed, args=(channel, given), daemon=True)
+            drain.start()
             feed.start()
-            output = bytearray()
             while chunk := self.receive(channel, deadline_s):
                 output += chunk
+                if len(output) > _MOST_OUTPUT_B:
+                    raise TransportError(f"{self._name}: {command[0]} writes without an end")
+                if monotonic() > deadline_s:
+                    raise TimeoutError
+            if not channel.status_event.wait(max(0.0, deadline_s - monotonic())):
+                self.require()
+                raise TimeoutError
             drain.join(_LOOK_S)
-            return Executed(channel.recv_exit_status(), bytes(output), bytes(errors))
+            return Executed(channel.exit_status, bytes(output), bytes(errors))
         except TimeoutError:
             raise TransportError(f"{self._name}: {command[0]} took more than {timeout_s:g} s") from None
         finally:
@@ -161,7 +182,7 @@ class Connection:
             with files.open(path, "ab" if there_b else "wb") as remote:
                 while chunk := data.read(_CHUNK_B):
                     remote.write(chunk)
-                    self._heard_s = monotonic()
+                    self.heard()
             if files.stat(path).st_size != size_b:
                 raise TransportError(f"{self._name}: {path} was not written whole: is its disk full?")
         return size_b - there_b
@@ -223,6 +244,18 @@ class Connection:
             self.require()
             raise TransportError(f"{self._name}: {where}{said(error)}") from error
 
+    def _feed(self, channel: paramiko.Channel, given: bytes) -> None:
+        with contextlib.suppress(OSError, EOFError):  # a command may end without having read it all
+            sent_b = 0
+            while sent_b < len(given):
+                try:
+                    sent_b += channel.send(given[sent_b : sent_b + _CHUNK_B])
+                    self.heard()
+                except TimeoutError:
+                    if channel.closed:
+                        return
+            channel.shutdown_write()
+
     def _wait_for_life(self) -> None:
         """After a time-out: until the next sign of life, or until there has been none for too long."""
         since_s = monotonic()
@@ -235,7 +268,15 @@ class Connection:
                 self._transport.global_request("keepalive@joulefront", wait=True)
             if not self._transport.is_active():
                 return
-            self._heard_s = monotonic()
+            self.heard()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_LOOK_S):
+            if monotonic() - self._heard_s > SILENCE_S:
+                # By the sockets: whoever writes into one that nobody empties holds what a proper close would wait for.
+                for transport in self._transports:
+                    transport.packetizer.close()
+                return
 
 
 def install_key(connection: Connection, public_key: str) -> None:
@@ -253,23 +294,12 @@ def install_key(connection: Connection, public_key: str) -> None:
 
 
 def _at_a_jump(login: Login, hop: Destination, channel: paramiko.Channel | None) -> paramiko.Transport:
-    """Logged in at a host on the way, whose key is none that may be accepted as the device's. Raises TransportError."""
+    """Logged in at a host on the way. Its key is none that may be accepted as the device's, and the device's password is
+    nothing for it: whatever is wrong there is a plain TransportError."""
     try:
         return logged_in(login, hop, None, channel)
-    except HostKeyError as error:
+    except (HostKeyError, LoginRefused) as error:
         raise TransportError(f"the jump host {hop.host}: {error}. To settle it: ssh {hop.host}") from error
-
-
-def _feed(channel: paramiko.Channel, given: bytes) -> None:
-    with contextlib.suppress(OSError, EOFError):  # a command may end without having read it all
-        sent_b = 0
-        while sent_b < len(given):
-            try:
-                sent_b += channel.send(given[sent_b : sent_b + _CHUNK_B])
-            except TimeoutError:
-                if channel.closed:
-                    return
-        channel.shutdown_write()
 
 
 def _drain(channel: paramiko.Channel, into: bytearray) -> None:
@@ -283,6 +313,7 @@ def _drain(channel: paramiko.Channel, into: bytearray) -> None:
         if not chunk:
             return
         into += chunk
+        del into[:-_MOST_OUTPUT_B]
 
 
 def _close(transports: Sequence[paramiko.Transport]) -> None:

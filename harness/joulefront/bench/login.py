@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import stat
-from collections.abc import Iterator
 
 import paramiko
-from paramiko.pkey import UnknownKeyType
 
 from joulefront.bench import host_keys
+from joulefront.bench.identities import identities
+from joulefront.bench.identities import said as said
 from joulefront.bench.ssh_config import Destination, Login
-from joulefront.errors import ConfigError, LoginRefused, TransportError
+from joulefront.errors import LoginRefused, TransportError
 
 _CONNECT_S = 15.0
+
+
+class _Transport(paramiko.Transport):
+    """Keeps what the server says when it ends the connection, which paramiko only logs."""
+
+    farewell = ""
+
+    def _parse_disconnect(self, message: paramiko.Message) -> None:
+        message.get_int()
+        self.farewell = message.get_text()
 
 
 def logged_in(
     login: Login, destination: Destination, password: str | None, way: socket.socket | paramiko.Channel | None
 ) -> paramiko.Transport:
     """A transport that is logged in, over ``way`` or over a socket of its own."""
-    keys = host_keys.trusted(login.known_as, destination.host_key, login.known_hosts)
+    known = host_keys.trusted(login.known_as, destination.host_key, login.known_hosts)
     name = f"{login.hostname} port {login.port}"
-    transport = paramiko.Transport(way or _socket(login))
+    transport = _Transport(way or _socket(login))
     try:
         transport.banner_timeout = transport.auth_timeout = transport.channel_timeout = _CONNECT_S
         options = transport.get_security_options()
-        known = [kind for key in keys for kind in _algorithms(key)]
-        options.key_types = tuple(sorted(options.key_types, key=lambda kind: kind not in known))
+        first = [kind for key in known.keys for kind in _algorithms(key)]
+        options.key_types = tuple(sorted(options.key_types, key=lambda kind: kind not in first))
         try:
             transport.start_client(timeout=_CONNECT_S)
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise TransportError(f"{name} does not answer as an SSH server: {said(error)}") from error
         shown = transport.get_remote_server_key()
-        host_keys.check(shown, login.known_as, keys, destination.host_key, login.known_hosts)
+        host_keys.require_not_revoked(shown, login.known_as, login.known_hosts, login.revoked)
+        host_keys.check(shown, login.known_as, known, destination.host_key)
         _authenticate(transport, login, destination, password)
     except BaseException:
         transport.close()
@@ -46,6 +55,8 @@ def _socket(login: Login) -> socket.socket:
     try:
         connected = socket.create_connection((login.hostname, login.port), _CONNECT_S)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each small packet waits 40 ms for company
+        # Or minutes of a slow link would lie in this host's buffer, and an answer to a keepalive behind them.
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         return connected
     except OSError as error:
         reason = {
@@ -69,8 +80,9 @@ def onward(transport: paramiko.Transport, through: Login, following: Login) -> p
         ) from error
 
 
-def _authenticate(transport: paramiko.Transport, login: Login, destination: Destination, password: str | None) -> None:
-    """Offer one key after another, or the password. Raises LoginRefused and ConfigError."""
+def _authenticate(transport: _Transport, login: Login, destination: Destination, password: str | None) -> None:
+    """Offer one key after another, or the password. Raises LoginRefused, ConfigError, and TransportError when the
+    connection breaks meanwhile."""
     notes: list[str] = []
     who = f"{login.user}@{login.hostname}"
     try:
@@ -78,7 +90,7 @@ def _authenticate(transport: paramiko.Transport, login: Login, destination: Dest
             if not transport.auth_password(login.user, password, fallback=True):
                 return
             raise LoginRefused(f"{who} takes the password, but wants something else besides")
-        for label, key in _keys(login, destination, notes):
+        for label, key in identities(login, destination, notes):
             try:
                 if not transport.auth_publickey(login.user, key):
                     return
@@ -87,44 +99,21 @@ def _authenticate(transport: paramiko.Transport, login: Login, destination: Dest
                 notes.append("the device takes no keys at all")
                 break
             except paramiko.AuthenticationException:
+                if not transport.is_active():
+                    raise
                 notes.append(f"{label}: refused")
     except (paramiko.SSHException, EOFError, OSError) as error:
-        if not isinstance(error, paramiko.AuthenticationException):
-            notes.append(said(error))
+        if not transport.is_active() and "too many authentication failures" not in transport.farewell.lower():
+            raise TransportError(
+                f"{login.hostname} port {login.port} ended the connection while {login.user} was logging in"
+                f"{': ' + transport.farewell if transport.farewell else ''}{'; '.join(['', *notes])}"
+            ) from error
+        if transport.farewell or not isinstance(error, paramiko.AuthenticationException):
+            notes.append(transport.farewell or said(error))
     offered = "; ".join(notes) or "there is no key to offer"
     asked = "the password was refused" if password is not None else offered
     raise LoginRefused(f"{who} refuses the login ({asked}). To let a key in: ssh-copy-id -p {login.port} {who}")
 
 
-def _keys(login: Login, destination: Destination, notes: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
-    """The keys to offer, each with what to call it; ``notes`` gets those that cannot be."""
-    for path in login.identities:
-        given = path == destination.key
-        try:
-            mode = path.stat().st_mode
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise PermissionError(f"others may read it: chmod 600 {path}")
-            yield str(path), paramiko.PKey.from_path(path)
-        except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
-            locked = isinstance(error, TypeError | paramiko.PasswordRequiredException)
-            reason = "it has a passphrase: ssh-add it to your agent" if locked else said(error)
-            if given and not locked:
-                raise ConfigError(f"the key {path} cannot be used: {reason}") from error
-            notes.append(f"{path}: {reason}")
-    if login.agent and os.environ.get("SSH_AUTH_SOCK"):
-        agent = paramiko.Agent()
-        try:
-            for key in agent.get_keys():
-                yield f"the agent's {key.fingerprint}", key
-        finally:
-            agent.close()
-
-
 def _algorithms(key: paramiko.PKey) -> tuple[str, ...]:
     return ("rsa-sha2-512", "rsa-sha2-256") if key.get_name() == "ssh-rsa" else (key.get_name(),)
-
-
-def said(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__

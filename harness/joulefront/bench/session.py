@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
-from joulefront.errors import AgentDied, AgentTimeout, BenchError, ConnectionLost, DeviceBusy, WireMismatch
+from joulefront.errors import AgentDied, AgentTimeout, BenchError, DeviceBusy, WireMismatch
 from joulefront.protocols import Channel, Transport
 from joulefront_agent import wire
 
@@ -60,28 +62,35 @@ class Session:
         """How the device is now, asked of a second agent when the first is lost meanwhile. Raises BenchError."""
         try:
             answer = self._request("conditions", {}, _SHORT_S)
-        except (AgentDied, AgentTimeout, ConnectionLost):
+        except (AgentDied, AgentTimeout):
             answer = self._request("conditions", {}, _SHORT_S)
         return self._plain(answer)
 
-    def run(self, run: wire.Run) -> wire.Ran:
-        """One child process's work. Raises BenchError, and wire.Failure for what the agent says about the child.
+    def run(self, run: wire.Run, library: Path) -> wire.Ran:
+        """One child process's work with ``library``, which is shipped first where it is not there (any more).
+
+        Raises BenchError, and wire.Failure for what the agent says about the child.
 
         AgentDied, AgentTimeout and ConnectionLost (of a machine that it brought down) may be the network's fault: it is not
         run again here.
         """
         # The agent kills the child at its time-out; the rest is for the way there and back.
-        answer = self._request("run", run.to_wire(), run.timeout_s + _SHORT_S)
+        timeout_s = run.timeout_s + _SHORT_S
+        with self._lock:
+            channel = self._channel or self._open()
+            # With an agent there: one that is started anew may be on a connection that has nothing of ours yet.
+            shipped = replace(run, library=self._transport.put(library, run.sha256))
+            answer = self._exchange(channel, "run", shipped.to_wire(), timeout_s)
         try:
             return wire.Ran.from_wire(answer)
         except wire.WireError as error:
             raise WireMismatch(f"the agent's answer to run: {error}") from error
 
-    def greet(self) -> None:
-        """Have an agent there: after a loss, start another one now. Raises BenchError."""
+    def renew(self) -> None:
+        """Start another agent now, whatever became of the one before: after a lost connection. Raises BenchError."""
         with self._lock:
-            if self._channel is None:
-                self._open()
+            self._drop()
+            self._open()
 
     def _plain(self, answer: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -73,27 +73,29 @@ class SshTransport:
             *("-m", "joulefront_agent", "--runtime", provisioned.runtime),
             *("--lock", f"{provisioned.folder}/lock", "--session", self._token),
         ]
-        return SshChannel(connection, command)
+        # From a folder without modules in it: Python would take the user's own for the standard library's.
+        return SshChannel(connection, command, provisioned.folder)
 
     def put(self, source: Path, sha256: str) -> str:
         """Ship a file; see protocols.Transport."""
-        if self._connection is None or self._provisioned is None:
-            self._reach()
-        assert self._connection is not None
-        assert self._provisioned is not None
-        folder = self._files
-        final = f"{folder}/{sha256}{source.suffix}"
+        connection, _ = self._reach()
+        final = f"{self._files}/{sha256}{source.suffix}"
         if final in self._shipped:
             self._shipped.remove(final)
         else:
             if not source.is_file():
                 raise TransportError(f"{source} cannot be shipped: no such file")
             partial = f"{final}.{secrets.token_hex(4)}"
-            self._connection.upload(source, partial)
-            self._connection.rename(partial, final)
+            try:
+                connection.upload(source, partial)
+            except TransportError:
+                with contextlib.suppress(TransportError):
+                    connection.remove(partial)
+                raise
+            connection.rename(partial, final)
         self._shipped.append(final)
         while len(self._shipped) > _KEPT:
-            self._connection.remove(self._shipped.pop(0))
+            connection.remove(self._shipped.pop(0))
         return final
 
     def close(self) -> None:
@@ -101,8 +103,9 @@ class SshTransport:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        with contextlib.suppress(TransportError):
-            connection.execute(["rm", "-rf", self._files], timeout_s=_END_S)
+        if connection.is_alive():
+            with contextlib.suppress(TransportError):
+                connection.execute(["rm", "-rf", self._files], timeout_s=_END_S)
         connection.close()
 
     @property
@@ -117,6 +120,7 @@ class SshTransport:
             with contextlib.suppress(ConnectionLost):
                 self._connection.require()
                 return self._connection, self._provisioned
+            self._connection.close()
             self._connection = None
         deadline_s = monotonic() + (self._wait_s if self._was_reached else 0.0)
         for attempt in itertools.count():
@@ -140,9 +144,9 @@ class SshTransport:
             provisioned = provision(connection, python=self._python, wheels=self._wheels, cache=Cache(), say=_log.info)
             self._provisioned = provisioned
             # A device that lost power may have lost what was written last: all of it is shipped anew. What was left by
-            # sessions that were killed goes as well; one that is alive ships something every day.
+            # sessions that were killed goes as well; one that is alive ships something every week.
             connection.execute(["rm", "-rf", self._files])
-            old = ["-maxdepth", "1", "-name", "files-*", "-mmin", "+1440", "-exec", "rm", "-rf", "{}", "+"]
+            old = ["-maxdepth", "1", "-name", "files-*", "-mtime", "+7", "-exec", "rm", "-rf", "{}", "+"]
             connection.execute(["find", provisioned.folder, *old])
             connection.make_folder(self._files)
         except BaseException:
@@ -156,9 +160,9 @@ class SshTransport:
 class SshChannel:
     """An agent started over a connection; a protocols.Channel."""
 
-    def __init__(self, connection: Connection, command: Sequence[str]) -> None:
+    def __init__(self, connection: Connection, command: Sequence[str], folder: str) -> None:
         self._connection = connection
-        self._channel = connection.start(command)
+        self._channel = connection.start(command, folder)
         self._lines = Lines()
         self._tail = bytearray()
         self._drain = threading.Thread(target=self._keep_tail, name="joulefront-agent-stderr", daemon=True)
@@ -185,6 +189,7 @@ class SshChannel:
             if not taken_b:
                 raise self._death()
             sent_b, read_s = sent_b + taken_b, monotonic()
+            self._connection.heard()
 
     def receive(self, timeout_s: float) -> bytes:
         """The next line. Raises AgentTimeout and AgentDied, both with the tail of the agent's stderr, and ConnectionLost.
@@ -202,6 +207,8 @@ class SshChannel:
             if not chunk:
                 raise self._death()
             self._lines.add(chunk)
+            if monotonic() > deadline_s + _SEND_S:  # it writes and writes, and no line ends
+                raise AgentTimeout(f"the agent did not answer within {timeout_s:g} s{self._last_words()}")
         return line
 
     def close(self) -> None:
@@ -209,10 +216,11 @@ class SshChannel:
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            self._channel.shutdown_write()
-            self._channel.status_event.wait(_END_S)
-        self._channel.close()
+        if self._connection.is_alive():
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                self._channel.shutdown_write()
+                self._channel.status_event.wait(_END_S)
+            self._channel.close()
         self._drain.join(_END_S)
 
     def _death(self) -> AgentDied | ConnectionLost:
