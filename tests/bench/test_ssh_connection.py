@@ -264,7 +264,8 @@ def test_settings_are_openssh_s(tmp_path):
     )
     login = resolve(Destination("pi5", config=config))
     assert (login.hostname, login.port, login.user, login.known_as) == ("192.0.2.7", 2222, "me", "the-pi")
-    assert (login.identities, login.known_hosts, login.agent, login.via) == ((tmp_path / "k",), (), False, ())
+    assert (login.identities, login.known_hosts, login.via) == ((tmp_path / "k",), (), ())
+    assert (login.only, login.agent) == (True, None)
     given = resolve(Destination("pi5", "you", 23, tmp_path / "mine", config=config))
     assert (given.port, given.user, given.identities) == (23, "you", (tmp_path / "mine",))
 

@@ -13,6 +13,7 @@ from typing import Self
 
 import paramiko
 
+from joulefront.bench import ssh_paths
 from joulefront.errors import ConfigError, TransportError
 
 _RESOLVE_S = 20.0
@@ -57,8 +58,10 @@ class Destination:
 class Login:
     """A destination with everything that it takes to log in there.
 
-    ``known_as`` is its name in ``known_hosts`` files. ``identities`` are private keys' files, those that exist;
-    ``agent`` says whether the user's SSH agent may be asked, ``via`` is the way there, one host after another.
+    ``known_as`` is its name in ``known_hosts`` files; ``revoked`` are files of host keys that no host may show.
+    ``identities`` are private keys' files, or those of public keys whose private halves the agent may hold; with
+    ``only``, the agent is asked for no other keys. ``agent`` is the socket of the SSH agent that may be asked, ``via`` is
+    the way there, one host after another.
     """
 
     hostname: str
@@ -66,8 +69,11 @@ class Login:
     user: str
     known_as: str
     known_hosts: tuple[Path, ...]
+    revoked: tuple[Path, ...]
     identities: tuple[Path, ...]
-    agent: bool
+    certificates: tuple[Path, ...]
+    only: bool
+    agent: Path | None
     via: tuple[str, ...]
 
 
@@ -78,23 +84,37 @@ def resolve(destination: Destination) -> Login:
     """
     settings = _by_openssh(destination) if shutil.which("ssh") else _by_paramiko(destination)
     where = f"the SSH settings for {destination.host}"
-    if (command := _one(settings, "proxycommand")) not in (None, "none"):
+    if (command := _one(settings, "proxycommand")) is not None:
         raise ConfigError(f"{where} have a ProxyCommand ({command}), which is not supported: ProxyJump is")
-    jump = _one(settings, "proxyjump") or "none"
+    if destination.host_key is None and (command := _one(settings, "knownhostscommand")) is not None:
+        raise ConfigError(
+            f"{where} have a KnownHostsCommand ({command}), which is not supported: known_hosts files are"
+        )
     hostname, port = _one(settings, "hostname") or destination.host, int(_one(settings, "port") or 22)
-    alias = _one(settings, "hostkeyalias")
-    only = _one(settings, "identitiesonly") == "yes"
-    identities = [destination.key] if destination.key else [_path(file) for file in settings.get("identityfile", ())]
-    files = " ".join([*settings.get("userknownhostsfile", ()), *settings.get("globalknownhostsfile", ())]).split()
+    user, alias, jump = _one(settings, "user") or getpass.getuser(), _one(settings, "hostkeyalias"), _via(settings)
+    tokens = ssh_paths.tokens_of(destination.host, hostname, port, user, alias)
+
+    def paths(setting: str) -> list[Path]:
+        names = [name for name in settings.get(setting.lower(), ()) if name != "none"]
+        return [ssh_paths.expanded(name, setting, tokens) for name in names]
+
     return Login(
         hostname=hostname,
         port=port,
-        user=_one(settings, "user") or getpass.getuser(),
+        user=user,
         known_as=alias or (hostname if port == 22 else f"[{hostname}]:{port}"),
-        known_hosts=tuple(path for file in files if file != "none" and (path := _path(file)).is_file()),
-        identities=tuple(path for path in identities if path == destination.key or path.is_file()),
-        agent=not only and _one(settings, "identityagent") != "none",
-        via=() if jump == "none" else tuple(jump.split(",")),
+        known_hosts=(
+            *ssh_paths.existing(settings.get("userknownhostsfile", ()), "UserKnownHostsFile", tokens),
+            *ssh_paths.existing(settings.get("globalknownhostsfile", ()), "GlobalKnownHostsFile", tokens),
+        ),
+        revoked=tuple(paths("RevokedHostKeys")),
+        identities=(destination.key,)
+        if destination.key
+        else tuple(path for path in paths("IdentityFile") if _has_a_half(path)),
+        certificates=tuple(paths("CertificateFile")),
+        only=_one(settings, "identitiesonly") == "yes",
+        agent=_agent(settings, tokens),
+        via=jump,
     )
 
 
@@ -138,7 +158,7 @@ def _by_openssh(destination: Destination) -> dict[str, list[str]]:
 
 
 def _by_paramiko(destination: Destination) -> dict[str, list[str]]:
-    file = destination.config or _path("~/.ssh/config")
+    file = destination.config or ssh_paths.tilde("~/.ssh/config")
     try:
         found = paramiko.SSHConfig.from_path(str(file)) if file.is_file() else paramiko.SSHConfig()
         table = dict(found.lookup(destination.host))
@@ -155,9 +175,28 @@ def _by_paramiko(destination: Destination) -> dict[str, list[str]]:
     return settings
 
 
+def _via(settings: dict[str, list[str]]) -> tuple[str, ...]:
+    jump = _one(settings, "proxyjump")
+    return tuple(jump.split(",")) if jump else ()
+
+
+def _has_a_half(key: Path) -> bool:
+    """Whether a key's private half is there, or the public one, for which the agent may be asked."""
+    return ssh_paths.is_file(key) or ssh_paths.is_file(key.with_name(f"{key.name}.pub"))
+
+
+def _agent(settings: dict[str, list[str]], tokens: dict[str, str]) -> Path | None:
+    """The socket that IdentityAgent names, or the environment."""
+    name = (settings.get("identityagent") or ["SSH_AUTH_SOCK"])[0]
+    if name == "none":
+        return None
+    if name == "SSH_AUTH_SOCK" or re.fullmatch(r"\$\w+", name):
+        socket = os.environ.get(name.removeprefix("$"))
+        return Path(socket) if socket else None
+    return ssh_paths.expanded(name, "IdentityAgent", tokens)
+
+
 def _one(settings: dict[str, list[str]], name: str) -> str | None:
-    return settings[name][0] if settings.get(name) else None
-
-
-def _path(file: str) -> Path:
-    return Path(os.path.expanduser(file))  # noqa: PTH111 -- a "~" in the middle of a name stays
+    """A setting's value; "none", or the lack of it, is None."""
+    value = settings[name][0] if settings.get(name) else None
+    return None if value == "none" else value
