@@ -3,12 +3,15 @@
 import json
 import sys
 import tomllib
+from contextlib import closing
 
 import pytest
 
 from joulefront import cli, register, self_test
+from joulefront.bench.session import Session
+from joulefront.bench.ssh import SshTransport
 from joulefront.bench.ssh_config import Destination
-from joulefront.errors import BenchError, ConfigError, TransportError
+from joulefront.errors import BenchError, ConfigError, DeviceBusy, TransportError
 from joulefront.records import Estimate, Measurement
 from joulefront.registered import listing, show
 from joulefront.report import devices as tables
@@ -228,6 +231,32 @@ def test_a_device_that_cannot_be_reached_is_forgotten_only_when_its_files_may_st
     assert registry.names() == ("pi4",)
     assert register.remove("pi4", keep_files=True)["files"] == "kept"
     assert registry.names() == ()
+
+
+def test_a_device_that_a_session_measures_on_is_not_forgotten(server, monkeypatch):
+    monkeypatch.setattr(register, "self_test", lambda device, listener: Verdict([], {**BOARD}))
+    way = {("transport", "kind"): "ssh", **{("transport", key): value for key, value in server.arguments.items()}}
+    registry.write(registry.file_of("here"), registry.changed('name = "here"\n', way))
+    transport = SshTransport(**server.arguments)
+    with closing(transport), Session(transport, "none") as session:
+        with pytest.raises(DeviceBusy, match=r"'here' is in use: another session .* measures on it.*--keep-files"):
+            register.remove("here", keep_files=False)
+        assert registry.names() == ("here",)
+        session.conditions()
+    register.remove("here", keep_files=False)
+    assert list((server.home / ".cache").iterdir()) == []
+
+
+def test_a_device_that_is_removed_while_it_is_tested_stays_removed(folder, board, monkeypatch):
+    def removed(device, listener):
+        registry.remove(registry.file_of("pi4"))
+        return board
+
+    add()
+    monkeypatch.setattr(register, "self_test", removed)
+    with pytest.raises(ConfigError, match="device 'pi4' is gone: it was removed meanwhile"):
+        register.check("pi4", Silent())
+    assert list(folder.iterdir()) == []
 
 
 def test_a_broken_file_is_listed_and_can_be_removed(folder, board):

@@ -15,7 +15,7 @@ from joulefront.bench.session import Session
 from joulefront.bench.ssh_config import Destination
 from joulefront.bench.target import target_of
 from joulefront.config import read_text
-from joulefront.errors import BenchError, ConfigError
+from joulefront.errors import BenchError, ConfigError, DeviceBusy
 from joulefront.first_login import key_file, trusting, withdraw_key
 from joulefront.registered import show
 from joulefront.report import documents
@@ -209,14 +209,18 @@ def _cleaned(name: str) -> str:
             withdraw_key(name, connection)
     except ConfigError as error:
         raise ConfigError(f"{error}. {otherwise}") from error
+    except DeviceBusy as error:
+        raise DeviceBusy(f"what was shipped to {name!r} is in use: {error}. {otherwise}") from error
     except BenchError as error:
         raise BenchError(f"what was shipped to {name!r} cannot be removed: {error}. {otherwise}") from error
     return "removed"
 
 
 def _text_of(name: str) -> str:
-    """A device's file as it is, or as it would be for this machine."""
+    """A device's file as it is, or as it would be for this machine. Raises ConfigError for one that is gone."""
     file = registry.file_of(name)
+    if not file.exists() and name != LOCAL:
+        raise ConfigError(f"device {name!r} is gone: it was removed meanwhile ({file}), and nothing was stored of it")
     return read_text(file) if file.exists() else f'name = "{LOCAL}"\nprofile = "{LOCAL}"\n'
 
 

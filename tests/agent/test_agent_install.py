@@ -61,7 +61,7 @@ def test_it_runs_from_stdin_and_answers_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()  # it only looks
 
     done = subprocess.run([*command[:-1], "remove"], input=source, capture_output=True, check=False, env=environment)
-    assert (done.returncode, done.stdout) == (0, b"{}\n")
+    assert (done.returncode, done.stdout) == (0, b'{"held": null}\n')
 
 
 def test_musl_is_told_from_an_unknown_library(monkeypatch: pytest.MonkeyPatch) -> None:

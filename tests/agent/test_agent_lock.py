@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from joulefront_agent import lock, wire
+from joulefront_agent import install, lock, wire
 from joulefront_agent.wire import Failure
 
 
@@ -71,6 +71,7 @@ def test_another_session_is_told_who_measures_until_that_one_ends(start, tmp_pat
         refused = second.ask(op, {}).error
         assert refused.kind == "Busy"
         assert "another session (from 192.168.1.5) measures on it since 20" in refused.message
+        assert "one whose host is gone ends by itself within a minute" in refused.message
     assert first.ask("ping", {}).error is None
     assert first.end() == 0
     assert start("two").hello().error is None
@@ -137,3 +138,32 @@ def test_a_lock_without_a_session_is_refused():
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "--lock needs --session" in ended.stderr
+
+
+def test_a_lock_that_was_removed_while_it_was_waited_for_is_none(tmp_path, monkeypatch):
+    path = tmp_path / "lock"
+    wait, opened = lock._wait, []
+
+    def removed_meanwhile(descriptor, *given):
+        wait(descriptor, *given)
+        if not opened:
+            monkeypatch.setattr(lock, "_wait", wait)
+            path.unlink()
+            opened.append(lock.take(path, "other"))
+
+    monkeypatch.setattr(lock, "_wait", removed_meanwhile)
+    monkeypatch.setattr(lock, "_TAKE_OVER_S", 0.1)
+    with pytest.raises(Failure, match="did not end within"):  # it would have had a lock that nobody else looks at
+        lock.take(path, "one")
+    os.close(opened[0])
+    os.close(lock.take(path, "one"))
+
+
+def test_what_a_removal_holds_is_waited_for(tmp_path):
+    path = tmp_path / "lock"
+    with path.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with path.open("r+") as looking:
+            assert install.refusal(looking.fileno(), "one") == "another process holds its lock"
+    with path.open("r+") as looking:
+        assert install.refusal(looking.fileno(), "one") is None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,9 @@ from elsewhere import Elsewhere
 
 from joulefront.bench.provision import Provisioned, provision, remove
 from joulefront.cache import Cache
-from joulefront.errors import TransportError
+from joulefront.errors import ConnectionLost, DeviceBusy, TransportError
+from joulefront.records import Executed
+from joulefront_agent import wire
 
 ON_DEVICE = """
 import ctypes, importlib.metadata, sys
@@ -108,19 +113,184 @@ def test_an_archive_that_arrives_damaged_is_shipped_again(tmp_path: Path, set_up
 def test_one_that_arrives_damaged_twice_is_refused(tmp_path: Path, set_up: Callable[..., Provisioned]) -> None:
     noisy = Noisy(tmp_path)
     noisy.times = 2
-    with pytest.raises(TransportError, match=r"runtime-\w+\.tar\.gz arrived damaged on the device, twice"):
+    with pytest.raises(TransportError, match=r"runtime-\w+\.\w+\.tar\.gz arrived damaged on the device, twice"):
         set_up(noisy)
     assert list((tmp_path / ".cache/joulefront").iterdir()) == []
 
 
 def test_of_older_versions_the_one_last_used_stays(tmp_path: Path, set_up: Callable[..., Provisioned]) -> None:
     work = tmp_path / ".cache/joulefront"
-    for age_s, name in enumerate(("agent-new", "agent-old", "agent-older", "agent-part.tar.gz", "files-of-a-session")):
+    names_by_age = ("agent-now", "agent-new", "agent-old", "agent-older", "agent-part.tar.gz", "files-of-a-session")
+    for age_d, name in enumerate(names_by_age):
         (work / name).mkdir(parents=True) if "part" not in name else (work / name).write_bytes(b"half")
-        os.utime(work / name, (time.time() - 5000 * age_s,) * 2)
+        os.utime(work / name, (time.time() - 90_000 * age_d,) * 2)
     here = set_up(device(tmp_path))
     names = {Path(package).name for package in here.packages}
-    assert {path.name for path in work.iterdir()} == {*names, "agent-new", "files-of-a-session"}
+    assert {path.name for path in work.iterdir()} == {*names, "agent-now", "files-of-a-session"}
+
+
+def test_other_versions_that_were_used_within_a_day_all_stay(
+    tmp_path: Path, set_up: Callable[..., Provisioned]
+) -> None:
+    work = tmp_path / ".cache/joulefront"
+    for hours, name in enumerate(("agent-a", "agent-b", "agent-c")):
+        (work / name).mkdir(parents=True)
+        os.utime(work / name, (time.time() - 3600 * hours,) * 2)
+    set_up(device(tmp_path))
+    assert {"agent-a", "agent-b", "agent-c"} < {path.name for path in work.iterdir()}
+
+
+class Meeting(Elsewhere):
+    """A device that another one's provisioning waits for at every step of its own, so that they meet at all of them."""
+
+    barrier = threading.Barrier(2)
+
+    def upload(self, source: Path, path: str) -> int:
+        half = source.stat().st_size // 2
+        self.barrier.wait(60)
+        with source.open("rb") as data, Path(path).open("ab") as file:  # as SFTP does: both append
+            file.write(data.read(half))
+            file.flush()
+            self.barrier.wait(60)
+            file.write(data.read())
+        self.barrier.wait(60)
+        return source.stat().st_size
+
+
+def test_two_may_set_up_a_device_at_once(tmp_path: Path, set_up: Callable[..., Provisioned]) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(set_up, [Meeting(tmp_path), Meeting(tmp_path)])
+    assert first.packages == second.packages
+    assert set_up(device(tmp_path)).moved_b == 0
+    assert {path.name for path in Path(first.folder).iterdir()} == {Path(path).name for path in first.packages}
+
+
+class Cut(Elsewhere):
+    """Uploads go on from what is there, and the first is cut off after ``left_b`` bytes."""
+
+    left_b = 1_000_000
+
+    def upload(self, source: Path, path: str) -> int:
+        there_b = Path(path).stat().st_size if Path(path).exists() else 0
+        data = source.read_bytes()[there_b:]
+        with Path(path).open("ab") as file:
+            file.write(data[: self.left_b] if self.left_b else data)
+        if self.left_b:
+            self.left_b = 0
+            raise ConnectionLost("gone")
+        return len(data)
+
+
+@pytest.mark.parametrize("age_s", [1.0, 1000.0])
+def test_what_another_session_gave_up_is_gone_on_with_and_what_it_is_at_is_not(
+    tmp_path: Path, set_up: Callable[..., Provisioned], age_s: float
+) -> None:
+    cut = Cut(tmp_path)
+    with pytest.raises(ConnectionLost):
+        set_up(cut)
+    (part,) = (tmp_path / ".cache/joulefront").glob("*.tar.gz")
+    os.utime(part, (time.time() - age_s,) * 2)
+    whole = set_up(device(tmp_path / "whole")).moved_b
+    assert set_up(cut).moved_b == whole - (1_000_000 if age_s > 500 else 0)
+    assert part.exists() == (age_s < 500)
+
+
+def test_a_session_goes_on_with_its_own_upload(tmp_path: Path, cache: Cache) -> None:
+    def own(device: Elsewhere) -> int:
+        return provision(
+            device, python=sys.executable, wheels=None, cache=cache, say=lambda _: None, session="ours"
+        ).moved_b
+
+    cut = Cut(tmp_path)
+    with pytest.raises(ConnectionLost):
+        own(cut)
+    assert own(cut) == own(device(tmp_path / "whole")) - 1_000_000
+
+
+class Full(Elsewhere):
+    """A disk that fills up while something is written: what is said of it then."""
+
+    def __init__(self, home: Path, free_b: int) -> None:
+        super().__init__(home)
+        self.free_b = free_b
+        self.is_full = False
+
+    def execute(self, command: Sequence[str], *, given: bytes = b"", timeout_s: float = 60.0) -> Executed:
+        done = super().execute(command, given=given, timeout_s=timeout_s)
+        if self.is_full and "probe" in command:
+            said = json.dumps({**json.loads(done.stdout), "free_b": self.free_b}).encode()
+            return Executed(0, said, b"")
+        return done
+
+    def upload(self, source: Path, path: str) -> int:
+        self.is_full = True
+        raise TransportError(f"{path} was not written whole")
+
+
+def test_an_upload_onto_a_full_disk_says_so(tmp_path: Path, set_up: Callable[..., Provisioned]) -> None:
+    with pytest.raises(TransportError, match=r"was not written whole; no room: 0\.3 MB free"):
+        set_up(Full(tmp_path, 300_000))
+    with pytest.raises(TransportError, match=r"was not written whole$"):
+        set_up(Full(tmp_path, 10**9))
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Starts an agent of a session, which then holds the device."""
+    agents = []
+
+    def start(session: str) -> subprocess.Popen[bytes]:
+        lock = tmp_path / ".cache/joulefront/lock"
+        command = ["-m", "joulefront_agent", "--runtime", "none.so", "--lock", str(lock), "--session", session]
+        agent = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        agents.append(agent)
+        assert agent.stdin is not None
+        assert agent.stdout is not None
+        agent.stdin.write(wire.encode_request(wire.Request(1, "ping", {})) + b"\n")
+        agent.stdin.flush()
+        assert wire.decode_answer(agent.stdout.readline()).error is None
+        return agent
+
+    yield start
+    for agent in agents:
+        agent.kill()
+        agent.communicate()
+
+
+def test_a_device_that_another_session_holds_is_not_worked_on(
+    tmp_path: Path, cache: Cache, holder: Callable[[str], subprocess.Popen[bytes]]
+) -> None:
+    def set_up(session: str | None) -> Elsewhere:
+        there = device(tmp_path)
+        provision(there, python=sys.executable, wheels=None, cache=cache, say=lambda _: None, session=session)
+        return there
+
+    set_up("ours")
+    agent = holder("theirs")
+    there = device(tmp_path)
+    ends = "one whose host is gone ends by itself within a minute: wait for it, or end it"
+    with pytest.raises(DeviceBusy, match=rf"another session measures on it since 20.*; {ends}"):
+        provision(there, python=sys.executable, wheels=None, cache=cache, say=lambda _: None, session="ours")
+    assert [command[3] for command in there.executed if "-I" in command] == ["probe"]
+    set_up("theirs")  # its own agent, left over
+    set_up(None)
+    agent.kill()
+    agent.wait()
+    set_up("ours")
+
+
+def test_what_a_session_uses_is_not_removed(
+    tmp_path: Path, set_up: Callable[..., Provisioned], holder: Callable[[str], subprocess.Popen[bytes]]
+) -> None:
+    packages = set_up(device(tmp_path)).packages
+    agent = holder("theirs")
+    with pytest.raises(DeviceBusy, match="another session measures on it since"):
+        remove(device(tmp_path), sys.executable)
+    assert all(Path(package).is_dir() for package in packages)
+    agent.kill()
+    agent.wait()
+    remove(device(tmp_path), sys.executable)
+    assert list((tmp_path / ".cache").iterdir()) == []
 
 
 def test_a_folder_that_others_may_read_is_closed(tmp_path: Path, set_up: Callable[..., Provisioned]) -> None:

@@ -33,6 +33,7 @@ FACTS: dict[str, Any] = {
     "free_inodes": 10**5,
     "noexec": False,
     "uid": 1000,
+    "held": None,
 }
 
 
@@ -107,3 +108,39 @@ def test_a_device_is_refused_before_anything_is_shipped(tmp_path: Path, changed:
     here = {"python": list(sys.version_info[:2]), "machine": platform.machine()}
     with pytest.raises(TransportError, match=said):
         provision(Told(FACTS | here | changed), python=None, wheels=None, cache=Cache(tmp_path), say=print)
+
+
+class Babbling(Told):
+    """A device whose Python answers ``said`` to everything, and whose shell says ``found`` of its Pythons."""
+
+    def __init__(self, said: bytes, found: bytes = b"joulefront:3.11:/usr/bin/python3\n") -> None:
+        super().__init__({})
+        self._said, self._found = said, found
+
+    def execute(self, command: Sequence[str], *, given: bytes = b"", timeout_s: float = 60.0) -> Executed:
+        return Executed(0, self._found if command[0] == "sh" else self._said, b"")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"[1]", r"answers something else than it was asked for: \[1\]"),
+        (b"1", "answers something else"),
+        (b"[" * 100_000, "failed to probe"),
+        (b"{}", "does not say what it is: executable is 'missing'"),
+        (json.dumps(FACTS | {"python": [3]}).encode(), r"python is \[3\]"),
+        (json.dumps(FACTS | {"python": "3.11"}).encode(), "python is '3.11'"),
+        (json.dumps(FACTS | {"free_b": "much"}).encode(), "free_b is 'much'"),
+        (json.dumps(FACTS | {"libraries": {"libx.so": False}}).encode(), "it tells of 'libx.so'"),
+        (json.dumps(FACTS | {"work": "../x"}).encode(), "work is '../x'"),
+    ],
+)
+def test_an_answer_that_is_none_is_the_devices_fault(tmp_path: Path, said: bytes, reason: str) -> None:
+    with pytest.raises(TransportError, match=reason):
+        provision(Babbling(said), python=None, wheels=None, cache=Cache(tmp_path), say=print)
+
+
+@pytest.mark.parametrize("found", [b"joulefront:hello\n", b"joulefront:3.x:/bin/python\n", b"joulefront:3.11:\n"])
+def test_a_python_that_does_not_say_its_version_is_none(tmp_path: Path, found: bytes) -> None:
+    with pytest.raises(TransportError, match="the device has no Python to use"):
+        provision(Babbling(b"{}", found), python=None, wheels=None, cache=Cache(tmp_path), say=print)

@@ -7,7 +7,41 @@ from typing import Any
 
 from joulefront.bench import pins
 
+_PACKAGES = {"libstdc++.so.6": "libstdc++6", "libgcc_s.so.1": "libgcc-s1"}
 _WHEELS = f"CPython 3.{pins.OLDEST} to 3.{pins.NEWEST}"
+
+
+_OPTIONAL = type(None)
+# What install.py's probe says, by name.
+_SHAPE: Mapping[str, tuple[type, ...]] = {
+    "executable": (str,),
+    "implementation": (str,),
+    "free_threaded": (bool,),
+    "bits": (int,),
+    "machine": (str,),
+    "libc": (str, _OPTIONAL),
+    "modules": (dict,),
+    "libraries": (dict,),
+    "work": (str,),
+    "free_b": (int,),
+    "free_inodes": (int, _OPTIONAL),
+    "noexec": (bool,),
+    "held": (str, _OPTIONAL),
+}
+
+
+def misshapen(facts: Mapping[str, Any]) -> str | None:
+    """What of install.py's probe is missing or of another kind than it should be, or None."""
+    wrong = next((name for name, kinds in _SHAPE.items() if not isinstance(facts.get(name, ...), kinds)), None)
+    if wrong is not None:
+        return f"{wrong} is {facts.get(wrong, 'missing')!r:.40}"
+    python = facts.get("python")
+    if not isinstance(python, list) or len(python) != 2 or not all(type(part) is int for part in python):
+        return f"python is {python!r:.40}"
+    if not facts["work"].startswith("/"):
+        return f"work is {facts['work']!r:.40}"
+    unknown = {*facts["modules"]} - {"ctypes", "zlib"} | {*facts["libraries"]} - {*_PACKAGES}
+    return f"it tells of {sorted(unknown)[0]!r:.40}" if unknown else None
 
 
 def reason_against(facts: Mapping[str, Any]) -> str | None:
@@ -38,10 +72,9 @@ def reason_against(facts: Mapping[str, Any]) -> str | None:
             f"{facts['executable']} was built without the module {missing[0]}: install the system's own python3 "
             f"(Debian: apt install python3); {_OTHER_PYTHON}"
         )
-    packages = {"libstdc++.so.6": "libstdc++6", "libgcc_s.so.1": "libgcc-s1"}
     absent = [name for name, is_there in facts["libraries"].items() if not is_there]
     if absent:
-        return f"it has no {absent[0]}: install it (Debian: apt install {packages[absent[0]]})"
+        return f"it has no {absent[0]}: install it (Debian: apt install {_PACKAGES[absent[0]]})"
     if facts["noexec"]:
         return (
             f"{facts['work']} is on a file system mounted noexec, from which no library can be loaded: mount it exec, or "
