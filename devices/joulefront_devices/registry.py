@@ -54,26 +54,32 @@ def changed(text: str, changes: Changes) -> str:
 
 
 def write(file: Path, data: str) -> None:
-    """Write a file for this user's eyes alone; after a crash it is there whole or as it was. Raises StoreError."""
+    """Write a file for this user's eyes alone; after a crash it is there whole or as it was. Raises StoreError.
+
+    Of one that is a symbolic link, what it leads to is written. What is no Unicode character becomes a question mark.
+    """
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)  # 0600
+        final = file.resolve()
+        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(prefix=f".{final.name}-", dir=final.parent)  # 0600
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as written:
-                written.write(data)
+            with os.fdopen(descriptor, "wb") as written:
+                written.write(data.encode("utf-8", errors="replace"))
                 written.flush()
                 os.fsync(written.fileno())
-            Path(partial).replace(file)
+            Path(partial).replace(final)
         except BaseException:
             Path(partial).unlink(missing_ok=True)
             raise
-        directory = os.open(file.parent, os.O_RDONLY)
+        directory = os.open(final.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
     except OSError as error:
         raise StoreError(f"{file} cannot be written: {error.strerror or error}") from error
+    except RuntimeError as error:  # how Python before 3.13 says that links go round in a circle
+        raise StoreError(f"{file} cannot be written: {error}") from error
 
 
 def remove(file: Path) -> None:

@@ -73,3 +73,25 @@ def test_a_folder_that_cannot_be_written_is_named(folder):
     folder.write_text("a file")
     with pytest.raises(StoreError, match=f"{folder}/pi5.toml cannot be written"):
         registry.write(registry.file_of("pi5"), "")
+
+
+def test_of_a_link_what_it_leads_to_is_written(folder, tmp_path):
+    kept = tmp_path / "dotfiles/pi5.toml"
+    kept.parent.mkdir()
+    kept.write_text("a = 1")
+    folder.mkdir()
+    file = registry.file_of("pi5")
+    file.symlink_to(kept)
+    registry.write(file, "a = 2")
+    assert file.is_symlink()
+    assert kept.read_text() == "a = 2"
+    file.unlink()
+    file.symlink_to(file)
+    with pytest.raises(StoreError, match=r"pi5\.toml cannot be written"):
+        registry.write(file, "a = 3")
+
+
+def test_what_is_no_character_is_written_as_a_question_mark(folder):
+    file = registry.file_of("pi5")
+    registry.write(file, registry.changed('name = "pi5"\n', {("facts",): {"model": "Pi \ud800 5"}}))
+    assert 'model = "Pi ? 5"' in file.read_text(encoding="utf-8")
