@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import pwd
 import secrets
 import shutil
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 
 _SFTP = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
 
@@ -74,8 +76,22 @@ def _user() -> Iterator[tuple[str, Path]]:
     try:
         yield name, Path(f"~{name}").expanduser()
     finally:
+        _remove_user(name)
+
+
+def _remove_user(name: str) -> None:
+    """Remove a user; one whose processes have not all ended yet is refused by userdel, and tried again for 30 s."""
+    deadline_s = monotonic() + 30.0
+    while True:
         subprocess.run(["pkill", "-KILL", "-u", name], check=False)
-        subprocess.run(["userdel", "--remove", name], check=False, capture_output=True)
+        done = subprocess.run(["userdel", "--remove", name], check=False, capture_output=True, text=True)
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            return
+        if monotonic() > deadline_s:
+            raise RuntimeError(f"the user {name} cannot be removed: {done.stderr.strip()}")
+        sleep(0.1)
 
 
 def _await(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
