@@ -19,7 +19,7 @@ class User:
     """Somebody who says yes, or no, and knows the password."""
 
     def __init__(self, *, agrees=True, password=PASSWORD):
-        self.agrees, self.password, self.asked = agrees, password, []
+        self.agrees, self.password, self.asked, self.told = agrees, password, [], []
 
     def agree(self, question):
         self.asked.append(question)
@@ -28,6 +28,9 @@ class User:
     def secret(self, question):
         self.asked.append(question)
         return self.password
+
+    def tell(self, what):
+        self.told.append(what)
 
 
 @pytest.fixture
@@ -141,9 +144,86 @@ def test_a_key_that_was_made_is_taken_back(at, server):
         withdraw_key("board", connection)
         assert file.read_text().split() == before.split()
         file.unlink()
+        withdraw_key("board", connection)
+        assert not file.exists()
+        file.mkdir()
         with pytest.raises(TransportError, match="cannot be taken out"):
             withdraw_key("board", connection)
+        file.rmdir()
+        file.parent.rename(server.home / "gone")
+        withdraw_key("board", connection)
         withdraw_key("another", connection)
+
+
+def test_a_key_is_taken_out_through_a_link(at, server, tmp_path):
+    file, real = server.home / ".ssh/authorized_keys", tmp_path / "real"
+    before = file.read_text()
+    file.rename(real)
+    file.symlink_to(real)
+    real.chmod(0o640)
+    with Connection.open(log_in(at(host_key=server.host_key_line), user=User())) as connection:
+        withdraw_key("board", connection)
+    assert file.is_symlink()
+    assert real.read_text().split() == before.split()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert [path.name for path in file.parent.iterdir()] == ["authorized_keys"]
+
+
+def interrupted(destination, **given):
+    """What opens connections until the key that was made is tried."""
+    if destination.key is not None:
+        raise KeyboardInterrupt
+    return Connection.open(destination, **given)
+
+
+def test_what_is_interrupted_is_undone(at, server):
+    before = (server.home / ".ssh/authorized_keys").read_text()
+    with pytest.raises(KeyboardInterrupt):
+        enter(at(host_key=server.host_key_line), User(), interrupted)
+    assert (server.home / ".ssh/authorized_keys").read_text().split() == before.split()
+    assert not key_file("board").exists()
+
+
+def test_what_cannot_be_undone_is_said_and_gone_on_with(at, server):
+    def cut(destination, **given):
+        if destination.key is not None:
+            server.drop()
+        return interrupted(destination, **given)
+
+    user = User()
+    with pytest.raises(KeyboardInterrupt):
+        enter(at(host_key=server.host_key_line), user, cut)
+    assert user.told == [
+        f"the key {key_file('board')} is let in at pi@127.0.0.1; if this ends too early, the same command goes on with it"
+    ]
+    again = log_in(at(host_key=server.host_key_line))
+    assert again.key == key_file("board")
+
+
+def test_a_key_that_was_made_before_is_let_in_again(at, server):
+    file = server.home / ".ssh/authorized_keys"
+    first = log_in(at(host_key=server.host_key_line), user=User()).key.read_bytes()
+    file.write_text("")
+    again = log_in(at(host_key=server.host_key_line), user=User())
+    assert again.key.read_bytes() == first
+
+
+def enter(destination, user, open_connection):
+    return first_login(
+        "board", destination, accept=None, questions=user, command=COMMAND, open_connection=open_connection
+    )
+
+
+def test_the_key_that_stands_for_none_is_another_each_time(at, server):
+    pinned = []
+
+    def watched(destination, **given):
+        pinned.append(destination.host_key)
+        return Connection.open(destination, **given)
+
+    for _ in range(2):
+        trusting(at(key=server.key), server.host_key.fingerprint, watched)
+    assert pinned[0] != pinned[1]
 
 
 def test_a_password_lets_the_users_own_key_in(at, server, tmp_path):
@@ -197,10 +277,17 @@ def test_a_jump_hosts_unknown_key_is_not_taken_for_the_devices(at, server, tmp_p
         f"Host *\n UserKnownHostsFile {known}\n GlobalKnownHostsFile none\n IdentityFile {server.key}\n"
     )
     user = User()
-    with pytest.raises(HostKeyError) as caught:
+    unknown = f"the jump host 127.0.0.1: the host key of .* is not known.*{re.escape(server.host_key.fingerprint)}"
+    with pytest.raises(TransportError, match=unknown):
         log_in(Destination("board", "pi", config=config), user=user)
-    assert caught.value.fingerprint == server.host_key.fingerprint
-    assert user.asked == []
-    with pytest.raises(HostKeyError):
+    with pytest.raises(TransportError, match=unknown):
         log_in(Destination("board", "pi", config=config), accept=server.host_key.fingerprint)
+    know(known, server)
+    server.key.rename(tmp_path / "lost")
+    with pytest.raises(
+        TransportError, match=r"the jump host 127\.0\.0\.1: pi@127\.0\.0\.1 refuses the login"
+    ) as caught:
+        log_in(Destination("board", "pi", config=config), user=user)
+    assert not isinstance(caught.value, LoginRefused)
+    assert user.asked == []
     other.close()

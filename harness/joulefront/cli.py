@@ -15,6 +15,7 @@ import click
 
 from joulefront.device_verbs import devices
 from joulefront.errors import JoulefrontError
+from joulefront.report.visible import visible
 from joulefront.terminal import as_json_option, devices_option, results_only, show
 
 _INTERRUPTED = 130
@@ -28,9 +29,18 @@ _results = click.option(
 _device = click.option("--device", help="A device to search on instead of the study's own.")
 
 
+class _Visible(logging.Formatter):
+    """A warning may quote what a device wrote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def main() -> None:
     """Run the command line; every mistake ends in one message and an exit code, never in a traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Visible("%(message)s"))
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # what fails there is raised, and said once
     try:
         sys.exit(cli.main(standalone_mode=False))
@@ -41,7 +51,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except JoulefrontError as error:
-        click.echo(f"joulefront: {error}", err=True)
+        click.echo(visible(f"joulefront: {error}"), err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("joulefront: interrupted; a search goes on from here by the same command", err=True)

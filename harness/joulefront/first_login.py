@@ -5,12 +5,22 @@ A password is held for as long as it takes to let a key in, and is neither store
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import platform
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
 
 from joulefront.bench.connection import Connection, install_key
 from joulefront.bench.ssh_config import Destination, resolve
@@ -41,7 +51,7 @@ def first_login(
     try:
         return _logged_in(destination, open_connection)
     except HostKeyError as error:
-        if error.changed or _is_of_a_jump_host(error, destination):
+        if error.changed:
             raise
         destination = _vouched_for(destination, error, questions, command)
     except LoginRefused as refused:
@@ -66,24 +76,14 @@ def trusting(destination: Destination, accept: str, open_connection: Open = Conn
     return replace(destination, host_key=shown.key)
 
 
-def _is_of_a_jump_host(error: HostKeyError, destination: Destination) -> bool:
-    login = resolve(destination)
-    return bool(login.via) and login.known_as not in str(error)
-
-
 def _shown_by(destination: Destination, open_connection: Open) -> HostKeyError:
-    """The host key that the device shows, by trusting none."""
+    """The host key that the device shows, by trusting none: one whose private half is thrown away at once."""
+    nobodys = _public_line(Ed25519PrivateKey.generate())
     try:
-        with open_connection(replace(destination, host_key=_NOBODYS_KEY)):
-            raise AssertionError("no device has this key")
+        with open_connection(replace(destination, host_key=nobodys)):
+            raise AssertionError("nobody has this key")
     except HostKeyError as error:
-        if _is_of_a_jump_host(error, destination):
-            raise
         return error
-
-
-# A valid public key whose private half nobody has: the curve's base point of order 8.
-_NOBODYS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
 def _logged_in(destination: Destination, open_connection: Open) -> Destination:
@@ -106,7 +106,10 @@ def _vouched_for(
 def _let_in(
     name: str, destination: Destination, refused: LoginRefused, questions: Questions | None, open_connection: Open
 ) -> Destination:
-    """Have a key let in, by a password that is asked for once."""
+    """Have a key let in, by a password that is asked for once. What is interrupted meanwhile is undone."""
+    if destination.key is None and key_file(name).is_file():  # let in before, by a command that ended too early
+        with contextlib.suppress(LoginRefused):
+            return _logged_in(replace(destination, key=key_file(name)), open_connection)
     if questions is None:
         raise LoginRefused(f"{refused} (or run the same command on a terminal, where a password can be asked for)")
     login = resolve(destination)
@@ -118,8 +121,27 @@ def _let_in(
             raise LoginRefused(
                 f"{who} lets no key in: nothing was done. To let one in: ssh-copy-id -p {login.port} {who}"
             )
-        install_key(connection, public or _new_key(private, f"joulefront {name} {getpass.getuser()}@{platform.node()}"))
-    return _logged_in(replace(destination, key=private), open_connection)
+        left = f"the key {private} is let in at {who}; if this ends too early, the same command goes on with it"
+        try:
+            comment = f"joulefront {name} {getpass.getuser()}@{platform.node()}"
+            install_key(connection, public or _new_key(private, comment))
+            entered = _logged_in(replace(destination, key=private), open_connection)
+        except BaseException:
+            if public is None and not _undone(name, connection):
+                questions.tell(left)
+            raise
+    questions.tell(left)
+    return entered
+
+
+def _undone(name: str, connection: Connection) -> bool:
+    """Take back a key that was made, and forget it; where it cannot be taken back, it is kept."""
+    try:
+        withdraw_key(name, connection)
+    except TransportError:
+        return False
+    registry.remove(key_file(name))
+    return True
 
 
 def _key_to_install(name: str, destination: Destination) -> tuple[Path, str | None]:
@@ -134,7 +156,8 @@ def _key_to_install(name: str, destination: Destination) -> tuple[Path, str | No
             f"--key {destination.key}: its public half {destination.key}.pub is not there to be let in; "
             f"make it: ssh-keygen -y -f {destination.key} > {destination.key}.pub"
         )
-    return key_file(name), None
+    ours = key_file(name)
+    return ours, _public_line(_loaded(ours)) if ours.is_file() else None
 
 
 def key_file(name: str) -> Path:
@@ -144,35 +167,45 @@ def key_file(name: str) -> Path:
 
 def withdraw_key(name: str, connection: Connection) -> None:
     """Take back what a key that was made for the device of that name opens. Raises TransportError."""
-    from cryptography.hazmat.primitives import serialization
-
     private = key_file(name)
     if not private.exists():
         return
-    key = serialization.load_ssh_private_key(private.read_bytes(), password=None)
-    line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    done = connection.execute(["/bin/sh", "-c", _WITHDRAW, "sh", line.decode("ascii")])
+    done = connection.execute(["/bin/sh", "-c", _WITHDRAW, "sh", _public_line(_loaded(private))])
     if done.status:
         raise TransportError(
             f"the key cannot be taken out of ~/.ssh/authorized_keys: {done.stderr.decode(errors='replace')[-300:]}"
         )
 
 
-# grep ends with 1 when no line is left, and with 2 when it failed, as on a full disk: then the file stays as it is.
-_WITHDRAW = (
-    'umask 077; cd ~/.ssh || exit; grep -vF -- "$1" authorized_keys > authorized_keys.joulefront; [ $? -le 1 ] && '
-    "mv authorized_keys.joulefront authorized_keys"
-)
+# Where the key is not, there is nothing to do. The file is written through, since it may be a link, and only once what
+# remains lies beside it: grep ends with 1 when that is no line at all, and with 2 when it failed, as on a full disk.
+_WITHDRAW = """
+cd ~/.ssh 2>/dev/null && [ -e authorized_keys ] || exit 0
+grep -qF -- "$1" authorized_keys; case $? in 0) ;; 1) exit 0 ;; *) exit 2 ;; esac
+umask 077; rest=authorized_keys.joulefront
+grep -vF -- "$1" authorized_keys > $rest; [ $? -le 1 ] || { rm -f $rest; exit 2; }
+cat $rest > authorized_keys && rm -f $rest
+"""
 
 
 def _new_key(private: Path, comment: str) -> str:
     """Make an ed25519 key at the path ``private`` and return its public key's line. Raises StoreError."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     key = Ed25519PrivateKey.generate()
-    form = serialization.PrivateFormat.OpenSSH
-    data = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    data = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     registry.write(private, data.decode("ascii"))
-    line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return f"{line.decode('ascii')} {comment}"
+    return f"{_public_line(key)} {comment}"
+
+
+def _loaded(private: Path) -> Ed25519PrivateKey:
+    """A key that was made here. Raises ConfigError."""
+    try:
+        key = load_ssh_private_key(private.read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{private}: this key cannot be read: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{private}: expected an ed25519 key, as devices add makes it")
+    return key
+
+
+def _public_line(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode("ascii")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from joulefront.report.visible import all_visible, visible
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -47,17 +49,18 @@ def results_only() -> Iterator[None]:
 
 
 def show(document: Any, as_json: bool, table: Callable[[Any], RenderableType]) -> None:
-    """Print a result: the ``document`` itself as JSON, or as the ``table`` that people read."""
+    """Print a result: the ``document`` itself as JSON, which escapes what a device may have written into it, or as the
+    ``table`` that people read."""
     if as_json:
         click.echo(json.dumps(document, indent=2, allow_nan=False))
         return
-    shown = table(document)
+    shown = table(all_visible(document))
     if isinstance(shown, str):  # lines that are not to be broken, since they hold commands to copy
         click.echo(shown)
         return
     from rich.console import Console
 
-    Console().print(shown, highlight=False)
+    Console(markup=False).print(shown, highlight=False)
 
 
 class Questions(Protocol):
@@ -71,17 +74,25 @@ class Questions(Protocol):
         """What the user types unseen."""
         ...
 
+    def tell(self, what: str) -> None:
+        """Say what was done."""
+        ...
+
 
 class Terminal:
     """The user at the terminal."""
 
     def agree(self, question: str) -> bool:
         """See Questions."""
-        return click.confirm(question, err=True)
+        return click.confirm(visible(question), err=True)
 
     def secret(self, question: str) -> str:
         """See Questions."""
-        return str(click.prompt(question, hide_input=True, err=True))
+        return str(click.prompt(visible(question), hide_input=True, err=True))
+
+    def tell(self, what: str) -> None:
+        """See Questions."""
+        click.echo(visible(what), err=True)
 
 
 def questions() -> Questions | None:

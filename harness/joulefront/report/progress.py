@@ -19,6 +19,7 @@ from rich.progress import (
 
 from joulefront.records import Trial
 from joulefront.report.units import quantities
+from joulefront.report.visible import visible
 
 
 class ProgressBar:
@@ -27,12 +28,12 @@ class ProgressBar:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[hypervolume]}"),
-            TextColumn("[dim]{task.fields[doing]}"),
+            TextColumn("{task.fields[doing]}", style="dim", markup=False),
             console=console,
             refresh_per_second=1,  # it runs beside what is measured
         )
@@ -41,7 +42,7 @@ class ProgressBar:
     def stage(self, what: str, total: int | None = None) -> None:
         """See study.Listener."""
         self._finish()
-        self._stage = self._progress.add_task(what, total=total, doing="", hypervolume="")
+        self._stage = self._progress.add_task(visible(what), total=total, doing="", hypervolume="")
 
     def _finish(self) -> None:
         """The stage so far is over: one that had no steps shows as done."""
@@ -55,7 +56,7 @@ class ProgressBar:
     def doing(self, what: str) -> None:
         """See study.Listener."""
         if self._stage is not None:
-            self._progress.update(self._stage, doing=what)
+            self._progress.update(self._stage, doing=visible(what))
 
     def step(self, trial: Trial, hypervolume: float | None) -> None:
         """See study.Listener."""
@@ -67,7 +68,7 @@ class ProgressBar:
 
     def say(self, message: str) -> None:
         """See study.Listener."""
-        self._progress.console.print(message, markup=False, highlight=False)
+        self._progress.console.print(visible(message), markup=False, highlight=False)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -108,7 +109,7 @@ class ProgressLines:
     def say(self, message: str) -> None:
         """See study.Listener."""
         elapsed_s = time.monotonic() - self._begin_s
-        self._console.print(f"{elapsed_s:7.1f} s  {message}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"{elapsed_s:7.1f} s  {visible(message)}", markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         return self
