@@ -241,6 +241,8 @@ class Connection:
         except (paramiko.SSHException, EOFError, OSError) as error:
             if isinstance(error, TimeoutError):
                 self._wait_for_life()
+            elif isinstance(error, EOFError | paramiko.SSHException | ConnectionError):
+                self._transport.join(_LOOK_S)  # what ended may be the connection, whose thread says so a moment later
             self.require()
             raise TransportError(f"{self._name}: {where}{said(error)}") from error
 
