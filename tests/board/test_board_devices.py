@@ -163,7 +163,8 @@ def test_a_search_there_has_joules_among_its_objectives(added: tuple[str, dict[s
     for point in front["front"]:
         assert point["objectives"]["energy_j"] > 0
         assert point["provenance"] == {"latency_s": "simulated", "energy_j": "simulated"}
-        assert point["metrics"]["energy_j"] == pytest.approx(WATTS * point["metrics"]["latency_s"], rel=0.5)
+        # No less than while the network computes; more on a host that has other things to do than to emulate.
+        assert point["metrics"]["energy_j"] > 0.9 * WATTS * point["metrics"]["latency_s"]
 
 
 def test_checking_it_again_moves_nothing_and_stores_what_it_said(
