@@ -141,7 +141,9 @@ class SshTransport:
     def _connect(self) -> tuple[Connection, Provisioned]:
         connection = Connection.open(self._destination)
         try:
-            provisioned = provision(connection, python=self._python, wheels=self._wheels, cache=Cache(), say=_log.info)
+            provisioned = provision(
+                connection, python=self._python, wheels=self._wheels, cache=Cache(), say=_log.info, session=self._token
+            )
             self._provisioned = provisioned
             # A device that lost power may have lost what was written last: all of it is shipped anew. What was left by
             # sessions that were killed goes as well; one that is alive ships something every week.
