@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from joulefront_agent import conditions, cores, sensors, timing, wire
-from joulefront_agent.reading import Sensor
+from joulefront_agent.reading import STUCK_S, Sensor, within
 from joulefront_agent.wire import Failure
 
 _PR_SET_PDEATHSIG = 1
@@ -68,7 +68,7 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
 
 def _sensor(root: Path, meter: str, spare: set[int]) -> Sensor:
     """The sensor that was asked for. Raises Failure (MeterError) where there is none: no energy is not no answer."""
-    sensor, reason = sensors.find(root, meter, spare)
+    sensor, reason = within(STUCK_S, lambda: sensors.find(root, meter, spare))
     if sensor is None:
         raise Failure("MeterError", str(reason))
     return sensor

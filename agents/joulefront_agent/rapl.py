@@ -39,6 +39,7 @@ class Rapl:
     """
 
     name = "rapl"
+    least_s = 0.0
 
     def __init__(self, zones: list[Path], clock: Callable[[], float] = time.monotonic) -> None:
         self._zones = zones

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+from joulefront_agent.wire import Failure
+
+STUCK_S = 10.0
+"""A sensor that has not answered for so long, in s, does not: its bus hangs, or its driver does."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,11 @@ class Sensor(Protocol):
         """Which part of the machine it measures."""
         ...
 
+    @property
+    def least_s(self) -> float:
+        """How long a window has to be, in s, for it to be measured well; known once it has begun."""
+        ...
+
     def start(self) -> None:
         """Begin a window. Raises Failure (MeterError)."""
         ...
@@ -39,3 +53,27 @@ class Sensor(Protocol):
     def stop(self) -> Reading:
         """End the window. Raises Failure (MeterError)."""
         ...
+
+
+def within(limit_s: float, look: Callable[[], Answer]) -> Answer:
+    """What ``look`` returns or raises, by a thread that is left behind where that takes longer than ``limit_s``, in s.
+
+    Then it raises Failure (MeterError): a file of a driver may block whoever reads it, for good.
+    """
+    done: list[Any] = []
+
+    def run() -> None:
+        try:
+            done.extend((look(), None))
+        except BaseException as error:  # noqa: BLE001 -- it is raised below
+            done.extend((None, error))
+
+    thread = threading.Thread(target=run, name="joulefront-sensors", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if not done:
+        raise Failure("MeterError", f"the energy sensors do not answer: they took more than {limit_s:g} s to be read")
+    answer, error = done
+    if error is not None:
+        raise error
+    return answer  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ Identity = tuple[str, int, int, int]
 """A file's path, size in bytes, time of the last change in ns, and inode."""
 
 _TAIL_B = 2000
+_END_S = 5.0
 
 
 class Runner:
@@ -46,16 +47,14 @@ class Runner:
             child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
             self._child = child
         request = wire.encode_request(wire.Request(number, "run", run.to_wire())) + b"\n"
-        with child:
-            try:
-                output, errors = child.communicate(request, timeout=run.timeout_s)
-            except subprocess.TimeoutExpired:
-                _kill(child)
-                _, errors = child.communicate()
-                raise Failure("Hung", f"it had not answered after {run.timeout_s:g} s{_tail(errors)}") from None
-            finally:
-                with self._lock:
-                    self._child = None
+        try:
+            output, errors = child.communicate(request, timeout=run.timeout_s)
+        except subprocess.TimeoutExpired as expired:
+            _kill(child)
+            return _late(run.timeout_s, expired.output or b"", _last(child))
+        finally:
+            with self._lock:
+                self._child = None
         return _outcome(child.returncode, output, errors)
 
     def stop(self) -> None:
@@ -85,6 +84,21 @@ def verify(path: str, sha256: str, known: dict[Identity, str]) -> None:
     if digest.hexdigest() != sha256:
         raise Failure("BadFile", f"{path} has the sha256 {digest.hexdigest()}, not {sha256}: it was damaged on its way")
     known[identity] = sha256
+
+
+def _last(child: subprocess.Popen[bytes]) -> bytes:
+    """What a child that was killed wrote to stderr, unless it does not end: whom a driver blocks, nothing ends."""
+    try:
+        return child.communicate(timeout=_END_S)[1]
+    except subprocess.TimeoutExpired as expired:
+        return expired.stderr or b""
+
+
+def _late(timeout_s: float, output: bytes, errors: bytes) -> wire.Ran:
+    """The outcome of a child that had not ended in its time; one that had answered was kept by a driver."""
+    if output.endswith(b"\n"):
+        return _outcome(0, output, errors)
+    raise Failure("Hung", f"it had not answered after {timeout_s:g} s{_tail(errors)}")
 
 
 def _outcome(code: int, output: bytes, errors: bytes) -> wire.Ran:

@@ -89,12 +89,14 @@ def _one(timer: Timer) -> float:
 
 
 def energy(run: Callable[[int], int], inference_s: float, sensor: Sensor, least_s: float) -> Energy:
-    """The gross energy of inferences that run one after another for at least ``least_s``.
+    """The gross energy of inferences that run one after another for at least ``least_s``, and as long as the sensor needs.
 
-    ``run`` takes how many to run, and returns how many it did. Raises Failure (MeterError).
+    ``run`` takes how many to run, and returns how many it did. The window holds nothing but those: the sensor begins it
+    at the end of start, and ends it at the beginning of stop. Raises Failure (MeterError).
     """
     count = 0
     sensor.start()
+    least_s = max(least_s, sensor.least_s)
     began_s = monotonic()
     while (left_s := least_s - (monotonic() - began_s)) > 0:
         count += run(max(1, math.ceil(left_s / max(inference_s, _LEAST_S))))

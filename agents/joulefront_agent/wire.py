@@ -103,7 +103,8 @@ class Run:
     ``library`` is an absolute path on the device and ``sha256`` what its bytes must hash to. ``outputs`` asks for what
     one inference returns. Warm-up goes on until it is steady, for at most ``warm_up_s``; sampling for at least
     ``sample_s`` and ``samples`` inferences, but for no longer than ``sample_limit_s``; the energy window lasts at least
-    ``energy_s``, 0 for none, and is measured by ``meter`` (as in Hello). The child is killed after ``timeout_s``. All in s.
+    ``energy_s``, 0 for none, and is measured by ``meter`` (as in Hello); for a sensor that is slow it may last longer, up
+    to 15 s. The child is killed after ``timeout_s``. All in s.
     """
 
     library: str

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 
 import pytest
 from fake_machine import RASPBERRY_PI_4, write
@@ -54,3 +56,42 @@ def test_what_was_damaged_stays_damaged_and_what_is_gone_is_gone(tmp_path, read)
     file.unlink()
     with pytest.raises(Failure, match="cannot be read"):
         runner.verify(str(file), one, known)
+
+
+STUCK = """
+import sys
+from joulefront_agent import wire
+request = wire.decode_request(sys.stdin.buffer.readline())
+if {answers}:
+    failure = wire.Failure("MeterError", "the sensor does not answer")
+    sys.stdout.buffer.write(wire.encode_answer(wire.Answer(request.id, None, failure)) + b"\\n")
+    sys.stdout.buffer.flush()
+import time
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("answers", "kind"), [(True, "MeterError"), (False, "Hung")])
+def test_a_child_that_answered_and_cannot_end_has_answered(tmp_path, monkeypatch, answers, kind):
+    """As one whose thread a driver blocks: not even SIGKILL ends it before the driver lets go."""
+    started, popen = [], subprocess.Popen
+
+    def start(command, **given):
+        started.append(popen([sys.executable, "-c", STUCK.format(answers=answers)], **given))
+        return started[-1]
+
+    file = tmp_path / "network.so"
+    file.write_bytes(b"one")
+    monkeypatch.setattr(runner, "_kill", lambda child: None)
+    monkeypatch.setattr(runner, "_END_S", 0.05)
+    monkeypatch.setattr(runner.subprocess, "Popen", start)
+    sha256 = hashlib.sha256(b"one").hexdigest()
+    run = wire.Run(str(file), sha256, (), 1, False, False, 0.0, 0.0, 1, 0.0, 2.0, "auto", 5.0 if answers else 0.1)
+    try:
+        with pytest.raises(Failure) as caught:
+            runner.Runner("none.so", "/").run(1, run)
+        assert caught.value.kind == kind
+    finally:
+        for child in started:
+            child.kill()
+            child.communicate()

@@ -152,3 +152,90 @@ def test_the_sampler_keeps_to_its_cores_and_the_network_to_its_own():
     measured(lambda clock: read, cores={core})
     assert set(map(frozenset, seen)) == {frozenset({core})}
     assert os.sched_getaffinity(0) == allowed
+
+
+@pytest.mark.parametrize("missing", [{3}, {0, 2}, {20}, {10, 25, 40}])
+def test_a_sample_that_cannot_be_read_is_left_out(missing):
+    reads = itertools.count()
+
+    def read():
+        if next(reads) in missing:
+            raise OSError(5, "Input/output error")
+        return 3.25
+
+    reading = measured(lambda clock: read)
+    assert reading.energy_j == pytest.approx(3.25 * reading.window_s)
+
+
+def test_the_last_sample_is_tried_again():
+    clock, ended, tries = Rushing(), [], []
+
+    def read():
+        if ended and len(tries) < 3:
+            tries.append(1)
+            raise OSError(5, "Input/output error")
+        return 1.0
+
+    sensor = sampled(read, clock)
+    sensor.start()
+    clock.read(20)
+    ended.append(1)
+    assert sensor.stop().energy_j > 0
+    assert len(tries) == 3
+
+
+@pytest.mark.parametrize(("interval_s", "least_s"), [(None, 0.2), (0.035, 0.35), (0.6, 6.0), (17.0, 15.0)])
+def test_a_slow_sensor_asks_for_a_longer_window(interval_s, least_s):
+    clock = Rushing()
+    sensor = sampled(lambda: 1.0, clock, interval_s=interval_s)
+    assert sensor.least_s == 0.0
+    sensor.start()
+    assert sensor.least_s == pytest.approx(least_s)
+    clock.read(12)
+    sensor.stop()
+
+
+@pytest.mark.parametrize("good", [0, 20])
+def test_a_driver_that_blocks_its_reader_is_the_sensors_fault_and_no_hang(good):
+    blocked, released = threading.Event(), threading.Event()
+    left = iter([1.0] * good)
+
+    def read():
+        if (value := next(left, None)) is not None:
+            return value
+        blocked.set()
+        released.wait(60)
+        return 1.0
+
+    clock = Rushing()
+    sensor = power.Sampled("fake", "all", read, None, clock=clock, wait=clock.wait, stuck_s=0.05)
+
+    def measure():
+        sensor.start()
+        assert blocked.wait(60)
+        sensor.stop()
+
+    try:
+        with pytest.raises(Failure, match=r"fake does not answer: reading it took more than 0\.05 s") as caught:
+            measure()
+    finally:
+        released.set()
+    assert caught.value.kind == "MeterError"
+
+
+def test_the_window_holds_none_of_the_probing_and_nothing_after_it():
+    """Ten reads before and the last one after it, each of 3 s by the clock, would make it longer."""
+    clock = Rushing()
+    slow = iter([3.0] * 6)
+
+    def read():
+        clock.now_s += next(slow, 0.0)
+        return 1.0
+
+    sensor = sampled(read, clock, wait=lambda ended, seconds: ended.wait(60))
+    sensor.start()
+    began_s = clock()
+    clock.now_s += 2.0
+    with pytest.raises(Failure, match=r"was read 0 times in 2 s"):
+        sensor.stop()
+    assert began_s == 18.0

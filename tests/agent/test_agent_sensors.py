@@ -1,9 +1,11 @@
 """What every energy sensor keeps to, whatever it reads; and what is there where there is none."""
 
+import threading
+
 import pytest
 from fake_machine import JETSON_AGX_ORIN, VIRTUAL_BOARD, Rushing, Ticking, write, zone
 
-from joulefront_agent import power, rapl, sensors
+from joulefront_agent import power, rapl, reading, sensors
 from joulefront_agent.reading import Sensor
 from joulefront_agent.wire import Failure
 
@@ -72,3 +74,16 @@ def test_what_is_gone_before_cannot_be_started(case):
     with pytest.raises(Failure, match="cannot be read") as caught:
         case.sensor.start()
     assert caught.value.kind == "MeterError"
+
+
+def test_sensors_that_block_who_looks_for_them_do_not_answer():
+    released = threading.Event()
+    try:
+        with pytest.raises(Failure, match=r"do not answer: they took more than 0\.05 s") as caught:
+            reading.within(0.05, lambda: released.wait(60))
+        assert caught.value.kind == "MeterError"
+    finally:
+        released.set()
+    assert reading.within(60, lambda: 5) == 5
+    with pytest.raises(ZeroDivisionError):
+        reading.within(60, lambda: 1 / 0)

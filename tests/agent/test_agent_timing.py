@@ -1,5 +1,7 @@
 """Warm-up and sampling, with a timer that does as the test wants and a clock that follows it."""
 
+import time
+
 import pytest
 
 from joulefront_agent import timing
@@ -139,7 +141,7 @@ def test_a_clock_too_coarse_makes_no_round_of_warming_up_endless():
 
 def test_the_energy_window_counts_every_inference_that_ran():
     class Sensor:
-        name, covers = "fake", "everything"
+        name, covers, least_s = "fake", "everything", 0.0
 
         def start(self):
             self.started = True
@@ -158,3 +160,18 @@ def test_the_energy_window_counts_every_inference_that_ran():
     energy = timing.energy(run, 1e-4, Sensor(), 0.005)
     assert energy.inferences == sum(counts) >= 51
     assert (energy.energy_j, energy.window_s, energy.sensor, energy.covers) == (10.0, 0.02, "fake", "everything")
+
+
+def test_the_window_is_as_long_as_the_sensor_needs():
+    class Slow:
+        name, covers, least_s = "slow", "everything", 0.0
+
+        def start(self):
+            self.least_s = 0.05
+
+        def stop(self):
+            return Reading(10.0, 0.05, 1e-6, 1e-3)
+
+    began_s = time.monotonic()
+    timing.energy(lambda count: count, 1e-3, Slow(), 0.001)
+    assert time.monotonic() - began_s >= 0.05
