@@ -14,6 +14,7 @@ import os
 import select
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,13 +25,25 @@ _log = logging.getLogger("joulefront_agent")
 
 
 class Agent:
-    """Serves one session. ``answers`` is where its lines go; ``refusal`` is why nothing may be measured, if so."""
+    """Serves one session. ``answers`` is where its lines go; ``refusal`` is why nothing may be measured, if so.
 
-    def __init__(self, runner: Runner, root: Path, answers: BinaryIO, refusal: wire.Failure | None = None) -> None:
+    ``used`` are the folders that it was shipped in: each run marks them as used now, so that no other version's
+    provisioning sweeps them (see install.py).
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        root: Path,
+        answers: BinaryIO,
+        refusal: wire.Failure | None = None,
+        used: Sequence[Path] = (),
+    ) -> None:
         self._runner = runner
         self._root = root
         self._answers = answers
         self._refusal = refusal
+        self._used = used
         self._lock = threading.Lock()
         self._silence_s = wire.SILENCE_S
         self._running: threading.Thread | None = None
@@ -97,6 +110,9 @@ class Agent:
         if self._busy:
             self._fail(request.id, "AgentError", "a run is still on its way; one at a time")
             return
+        for folder in self._used:
+            with contextlib.suppress(OSError):
+                os.utime(folder)
         self._busy = True
         running = threading.Thread(target=self._run, args=(request.id, run))
         try:
@@ -147,7 +163,9 @@ def main() -> int:
                 lock.take(given.lock, given.session)  # held until this process ends
         except wire.Failure as failure:
             refusal = failure
-        Agent(Runner(given.runtime, given.root), Path(given.root), answers, refusal).serve(0)
+        # Where there is a lock, what was shipped lies beside it.
+        used = [path for path in map(Path, sys.path) if given.lock is not None and path.parent == given.lock.parent]
+        Agent(Runner(given.runtime, given.root), Path(given.root), answers, refusal, used).serve(0)
     return 0
 
 
