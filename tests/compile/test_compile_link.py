@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 from loading import NEON
 from torch import nn
 
-from joulefront.compile import link
+from joulefront.compile import link, versions
 from joulefront.compile.compiler import TvmCompiler
 from joulefront.errors import CompileError, ConfigError
 from joulefront.records import Target
@@ -109,6 +110,45 @@ def test_a_cross_linker_that_fails_says_why(tools: Path, tmp_path: Path) -> None
     tool(tools, "aarch64-linux-gnu-g++", "echo skipping incompatible libc >&2; exit 1")
     with pytest.raises(CompileError, match=r"aarch64-linux-gnu-g\+\+ cannot link: skipping incompatible libc"):
         compiled(NEON, tmp_path / "model.so")
+
+
+class Exp(nn.Module):
+    """A double exp, which glibc has a new version of since 2.29."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.exp(x.double()).float()
+
+
+@pytest.mark.parametrize("way", ["gcc", "zig"])
+def test_a_library_that_needs_a_newer_glibc_than_devices_have_is_linked_by_zig(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if platform.machine() == "aarch64" or shutil.which("aarch64-linux-gnu-g++") is None:
+        pytest.skip("there is no aarch64-linux-gnu-g++, or it is no cross compiler")
+    find = importlib.util.find_spec
+    if way == "gcc":
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ziglang" else find(name))
+    elif find("ziglang") is None:
+        pytest.skip("ziglang is not installed")
+    compiler, library = TvmCompiler(NEON), tmp_path / "model.so"
+    assert (" or zig" in compiler.key) == (way == "zig")
+    example = (torch.ones(1, 5),)
+    if way == "gcc":
+        with pytest.raises(
+            CompileError, match=r"needs GLIBC_2\.29 of libm\.so\.6, and theirs may be 2\.28\. zig links"
+        ):
+            compiler.compile(Exp().eval(), example, library)
+        assert not library.exists()
+    else:
+        compiler.compile(Exp().eval(), example, library)
+        assert "GLIBC_2.29" not in versions.needed(library)["libm.so.6"]
+
+
+def test_what_a_library_needs_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.c").write_text("double exp(double); double f(double x) { return exp(x); }\n", encoding="ascii")
+    subprocess.run(["g++", "-x", "c", "-shared", "-fPIC", "-o", tmp_path / "x.so", tmp_path / "x.c", "-lm"], check=True)
+    assert any(name.startswith("GLIBC_2.") for name in versions.needed(tmp_path / "x.so")["libm.so.6"])
+    assert versions.needed(tmp_path / "x.c") == {}
 
 
 @pytest.mark.parametrize("way", ["gcc", "zig"])

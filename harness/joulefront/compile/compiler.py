@@ -35,7 +35,8 @@ class TvmCompiler:
         self.target = target
         self._tvm_target = tvm_target(target)
         self._linker = link.linker(target.triple)
-        self.key = _key(target, self._linker)
+        self._spare = link.spare(target.triple, self._linker)
+        self.key = _key(target, self._linker, self._spare)
 
     def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
         """Write the library for ``model`` at the shapes of ``example`` to the path ``library``.
@@ -55,15 +56,16 @@ class TvmCompiler:
                 f"TVM cannot compile {type(model).__name__} for {self.target.cpu}: {type(error).__name__}: "
                 f"{first_line(error)}"
             ) from error
-        link.link(executable, self._linker, library)
+        link.link(executable, self._linker, library, self.target.triple, self._spare)
 
 
-def _key(target: Target, linker: tuple[str, ...]) -> str:
-    """All that a library's bytes depend on but the model: versions, this package's source, the target and the linker."""
+def _key(target: Target, linker: tuple[str, ...], spare: tuple[str, ...] | None) -> str:
+    """All that a library's bytes depend on but the model: versions, this package's source, the target and the linkers."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for source in sorted(folder.rglob("*.py")):
         digest.update(f"{source.relative_to(folder)}\0".encode() + source.read_bytes())
     fields = ",".join(f"{name}={value}" for name, value in asdict(target).items())
     versions = ",".join(f"{package}={version(package)}" for package in ("apache-tvm", "torch"))
-    return f"tvm({versions},kernels={digest.hexdigest()[:16]},{fields},linker={link.version(linker)})"
+    linkers = " or ".join(link.version(command) for command in (linker, spare) if command is not None)
+    return f"tvm({versions},kernels={digest.hexdigest()[:16]},{fields},linker={linkers})"
