@@ -114,6 +114,16 @@ def test_a_changed_host_key_is_refused_and_nobody_is_asked(at, server, known):
     assert user.asked == []
 
 
+def test_a_host_that_is_known_by_an_unusable_key_is_not_asked_about(at, server, known):
+    known.write_text(f"[127.0.0.1]:{server.port} sk-ssh-ed25519@openssh.com AAAA\n")
+    user = User()
+    with pytest.raises(HostKeyError, match="--accept-host-key"):
+        log_in(at(key=server.key), user=user)
+    assert user.asked == []
+    accept = server.host_key.fingerprint
+    assert log_in(at(key=server.key), accept=accept).host_key == server.host_key_line
+
+
 def test_a_revoked_host_key_is_refused_whoever_vouches(at, server, known):
     known.write_text(f"@revoked * {server.host_key_line}\n")
     with pytest.raises(HostKeyError, match="revoked"):

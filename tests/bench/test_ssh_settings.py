@@ -2,10 +2,12 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import paramiko
 import pytest
 
+from joulefront.bench import host_keys
 from joulefront.bench.connection import Connection
 from joulefront.bench.ssh_config import Destination, resolve
 from joulefront.errors import ConfigError, HostKeyError, LoginRefused, TransportError
@@ -96,6 +98,37 @@ def test_known_hosts_files_may_have_spaces_in_their_names(at, server, tmp_path, 
     with pytest.raises(HostKeyError) as caught:
         enters(at(settings))
     assert caught.value.changed
+
+
+def test_known_hosts_files_may_be_many_with_long_names(at, server, tmp_path):
+    names = " ".join(f"{tmp_path}/{number}{'x' * 200}" for number in range(30))
+    assert enters(at(f"UserKnownHostsFile {names} {tmp_path}/known\nIdentityFile {server.key}"))
+
+
+def test_files_that_cannot_be_looked_at(at, server, tmp_path, monkeypatch):
+    """No known_hosts file is passed over; a key is, when another one is let in."""
+    stat = Path.stat
+
+    def refusing(self, **given):
+        if "secret" in self.parts:
+            raise PermissionError(13, "Permission denied")
+        return stat(self, **given)
+
+    monkeypatch.setattr(Path, "stat", refusing)
+    assert enters(at(f"IdentityFile {tmp_path}/secret/key\nIdentityFile {server.key}"))
+    with pytest.raises(LoginRefused, match="secret/key: Permission denied"):
+        enters(at(f"IdentityFile {tmp_path}/secret/key"))
+    with pytest.raises(ConfigError, match="secret/known: cannot be read: Permission denied"):
+        enters(at(f"UserKnownHostsFile {tmp_path}/secret/known\nIdentityFile {server.key}"))
+
+
+def test_a_hashed_name_is_in_small_letters(tmp_path):
+    key = paramiko.ECDSAKey.generate()
+    file = tmp_path / "known"
+    for written, asked in (("board.local", "Board.local"), ("The-Board", "The-Board")):
+        file.write_text(f"{paramiko.HostKeys.hash_host(written)} {key.get_name()} {key.get_base64()}\n")
+        assert host_keys.trusted(asked, None, [file]).keys == (key,)
+    assert host_keys.trusted("other", None, [file]).keys == ()
 
 
 def test_a_known_hosts_file_that_cannot_be_found_out_is_no_unknown_host(at, server, tmp_path, monkeypatch):

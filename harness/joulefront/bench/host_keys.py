@@ -151,4 +151,5 @@ def _is_hash_of(hashed: str, name: str) -> bool:
         salt, digest = (base64.b64decode(part, validate=True) for part in hashed.split("|")[2:])
     except (binascii.Error, ValueError):
         return False
-    return hmac.compare_digest(hmac.digest(salt, name.lower().encode(), "sha1"), digest)
+    # OpenSSH writes a host's name in small letters and a HostKeyAlias as it is.
+    return any(hmac.digest(salt, text.encode(), "sha1") == digest for text in (name, name.lower()))

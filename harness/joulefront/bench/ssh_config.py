@@ -112,7 +112,7 @@ def resolve(destination: Destination) -> Login:
         if destination.key
         else tuple(path for path in paths("IdentityFile") if _has_a_half(path)),
         certificates=tuple(paths("CertificateFile")),
-        only=_one(settings, "identitiesonly") == "yes",
+        only=(_one(settings, "identitiesonly") or "").lower() in ("yes", "true"),
         agent=_agent(settings, tokens),
         via=jump,
     )
@@ -182,7 +182,10 @@ def _via(settings: dict[str, list[str]]) -> tuple[str, ...]:
 
 def _has_a_half(key: Path) -> bool:
     """Whether a key's private half is there, or the public one, for which the agent may be asked."""
-    return ssh_paths.is_file(key) or ssh_paths.is_file(key.with_name(f"{key.name}.pub"))
+    try:
+        return ssh_paths.is_file(key) or ssh_paths.is_file(key.with_name(f"{key.name}.pub"))
+    except ConfigError:
+        return True  # and cannot be read, which is said when no other key is let in
 
 
 def _agent(settings: dict[str, list[str]], tokens: dict[str, str]) -> Path | None:

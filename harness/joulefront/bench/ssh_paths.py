@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import re
 import socket
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -50,10 +52,12 @@ def tilde(name: str) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is a file. Raises ConfigError where that cannot be seen."""
+    """Whether it is a file. Raises ConfigError where that cannot be seen, since a file that is there counts."""
     try:
-        return path.is_file()
+        return stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            return False
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 
 
