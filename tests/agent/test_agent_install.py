@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -141,3 +143,18 @@ def test_a_folder_of_another_user_is_refused(
     monkeypatch.setattr("os.getuid", lambda: 4711)
     assert install.main("check", "agent-1") == 1
     assert "and we are 4711: remove it, or chown it" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_an_unpacking_onto_a_full_disk_says_how_much_room_there_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    install.check()
+    work = install.work_folder()
+    sha256 = packed(work / "a.tar.gz", tarfile.TarInfo("top.py"))
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    assert install.main("unpack", str(work / "a.tar.gz"), sha256, str(work / "agent-1")) == 1
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert re.fullmatch(r"\[Errno 28\] No space left on device; no room: \d+\.\d MB free", said)
