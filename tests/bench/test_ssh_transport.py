@@ -94,12 +94,15 @@ def test_a_full_disk_leaves_no_part_of_a_file(transport, file, monkeypatch):
 
     def fail(self, source, path):
         open(path, "wb").close()  # noqa: PTH123 -- as an upload begins
-        raise TransportError("scripted: no room")
+        raise TransportError("scripted: failure")
 
     monkeypatch.setattr(Connection, "upload", fail)
     other = file.with_name("other.so")
     other.write_bytes(b"another network")
-    with pytest.raises(TransportError, match="no room"):
+    with pytest.raises(TransportError, match="scripted: failure"):
+        transport.put(other, sha256(other))
+    monkeypatch.setattr("joulefront.bench.ssh.free_b", lambda remote, python: 3)
+    with pytest.raises(TransportError, match=r"no room on the device, 0\.0 MB free: scripted: failure"):
         transport.put(other, sha256(other))
     assert len(list((file.parent / transport._files).iterdir())) == 1
 

@@ -15,7 +15,7 @@ import paramiko
 
 from joulefront.bench.connection import Connection
 from joulefront.bench.lines import Lines
-from joulefront.bench.provision import Provisioned, provision
+from joulefront.bench.provision import Provisioned, free_b, provision
 from joulefront.bench.ssh_config import Destination
 from joulefront.cache import Cache
 from joulefront.errors import AgentDied, AgentTimeout, ConnectionLost, LoginRefused, TransportError
@@ -78,7 +78,7 @@ class SshTransport:
 
     def put(self, source: Path, sha256: str) -> str:
         """Ship a file; see protocols.Transport."""
-        connection, _ = self._reach()
+        connection, provisioned = self._reach()
         final = f"{self._files}/{sha256}{source.suffix}"
         if final in self._shipped:
             self._shipped.remove(final)
@@ -88,9 +88,14 @@ class SshTransport:
             partial = f"{final}.{secrets.token_hex(4)}"
             try:
                 connection.upload(source, partial)
-            except TransportError:
+            except ConnectionLost:
+                raise
+            except TransportError as error:
+                free = free_b(connection, provisioned.python)
                 with contextlib.suppress(TransportError):
                     connection.remove(partial)
+                if free is not None and free < 2 * source.stat().st_size:
+                    raise TransportError(f"no room on the device, {free / 1e6:.1f} MB free: {error}") from error
                 raise
             connection.rename(partial, final)
         self._shipped.append(final)
