@@ -220,6 +220,14 @@ def test_changes_that_make_no_sense_change_nothing(folder, board, name, given, s
     assert registry.names() == ("pi4",)
 
 
+def test_a_meter_that_the_device_does_not_have_is_refused(folder, board):
+    board.facts = {**BOARD, "sensors": "hwmon:ina226, hwmon:ina3221/1"}
+    add()
+    with pytest.raises(ConfigError, match=r"no meter 'hwmon:ina3221/VDD_IN'; did you mean 'hwmon:ina3221/1'\?"):
+        register.edit("pi4", {"meter": "hwmon:ina3221/VDD_IN"}, None, None)
+    assert register.edit("pi4", {"meter": "hwmon:ina3221/1"}, None, None)["meter"] == "hwmon:ina3221/1"
+
+
 def test_a_device_that_cannot_be_reached_is_forgotten_only_when_its_files_may_stay(board, monkeypatch):
     def lost(*_, **__):
         raise TransportError("nobody answers")
@@ -336,7 +344,7 @@ def test_a_device_from_add_to_remove(server, folder, monkeypatch, capsys):
     assert joulefront(monkeypatch, "devices", "show", "here", "--json") == 0
     assert json.loads(capsys.readouterr().out)["status"] == "failing"
     assert joulefront(monkeypatch, "devices", "remove", "here") == 3
-    assert "To forget it and leave that there" in capsys.readouterr().err
+    assert "to forget it and leave that there" in capsys.readouterr().err
 
     assert joulefront(monkeypatch, "devices", "edit", "here", "--host", where) == 0
     shipped = list(server.home.rglob("libtvm_runtime.so"))
@@ -353,8 +361,8 @@ def test_a_self_test_without_a_linker_names_the_fix(monkeypatch):
 
     monkeypatch.setattr("joulefront.compile.link.linker", none)
     verdict = self_test.self_test(Device(name="here"), Silent())
-    assert verdict.status == "incomplete"
-    assert Finding("compiler", "missing", "no cross compiler for x86_64-linux-gnu", "install it") in verdict.findings
+    assert verdict.status == "failing"
+    assert Finding("compiler", "bad", "no cross compiler for x86_64-linux-gnu", "install it") in verdict.findings
 
 
 def test_findings_are_shown_with_their_fixes_and_without_broken_lines():

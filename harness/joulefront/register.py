@@ -14,7 +14,7 @@ from joulefront.bench.bench import TRANSPORTS
 from joulefront.bench.session import Session
 from joulefront.bench.ssh_config import Destination
 from joulefront.bench.target import target_of
-from joulefront.config import read_text
+from joulefront.config import nearest, read_text
 from joulefront.errors import BenchError, ConfigError, DeviceBusy
 from joulefront.first_login import key_file, trusting, withdraw_key
 from joulefront.registered import show
@@ -100,6 +100,8 @@ def edit(name: str, given: Mapping[str, Any], destination: Destination | None, a
         ways["transport", "host_key"] = trusting(_destination(arguments), accept).host_key
     if "profile" in given and "architecture" in device.facts:
         fitting_profile(given["profile"], device.facts)
+    if "meter" in given:
+        _require_there(given["meter"], device)
     if not changes and not ways:
         raise ConfigError(
             f"device {name!r}: nothing to change was given; joulefront devices edit --help lists what can be"
@@ -108,6 +110,15 @@ def edit(name: str, given: Mapping[str, Any], destination: Destination | None, a
         changes["checked",] = None  # what was tested is not what it is now
     _write(name, _text_of(name), {**changes, **ways})
     return show(name)
+
+
+def _require_there(meter: str, device: Device) -> None:
+    """Raises ConfigError for a meter that the device did not name among its own."""
+    found = [name.strip() for name in str(device.facts.get("sensors", "")).split(",") if name.strip()]
+    if found and ":" in meter and not any(name == meter or name.startswith(f"{meter}/") for name in found):
+        raise ConfigError(
+            f"device {device.name!r} has no meter {meter!r}; {nearest(meter, found)} (it has {', '.join(found)})"
+        )
 
 
 def remove(name: str, *, keep_files: bool) -> dict[str, Any]:
@@ -199,7 +210,7 @@ def _cleaned(name: str) -> str:
     from joulefront.bench import provision
     from joulefront.bench.connection import Connection
 
-    otherwise = f"To forget it and leave that there: joulefront devices remove {name} --keep-files"
+    otherwise = f"to forget it and leave that there: joulefront devices remove {name} --keep-files"
     try:
         arguments = load(name).transport.arguments
         if "host" not in arguments:
@@ -208,11 +219,11 @@ def _cleaned(name: str) -> str:
             provision.remove(connection, arguments.get("python"))
             withdraw_key(name, connection)
     except ConfigError as error:
-        raise ConfigError(f"{error}. {otherwise}") from error
+        raise ConfigError(f"{error} ({otherwise})") from error
     except DeviceBusy as error:
-        raise DeviceBusy(f"what was shipped to {name!r} is in use: {error}. {otherwise}") from error
+        raise DeviceBusy(f"what was shipped to {name!r} is in use: {error} ({otherwise})") from error
     except BenchError as error:
-        raise BenchError(f"what was shipped to {name!r} cannot be removed: {error}. {otherwise}") from error
+        raise BenchError(f"what was shipped to {name!r} cannot be removed: {error} ({otherwise})") from error
     return "removed"
 
 

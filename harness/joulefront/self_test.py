@@ -136,7 +136,7 @@ def _compiled(target: Target, verdict: Verdict, listener: Listener) -> Compiled 
         link.warm(target.triple)
     except ConfigError as error:
         what, _, fix = str(error).partition(": ")
-        verdict.add("compiler", "missing", what, fix or None)
+        verdict.add("compiler", "bad", what, fix or None)
         return None
     verdict.add("compiler", "good", f"{link.version(linker)} links for {target.triple}")
     listener.stage("compiling a small network")
@@ -173,7 +173,14 @@ def _measure(verdict: Verdict, bench: Bench, compiled: Compiled, device: Device)
     remarks = "".join(f"; {warning}" for warning in measured.warnings)
     verdict.add("network", "good", f"its outputs are torch's; its latency is {measured.provenance}{remarks}")
     if measured.energy_j is not None:
-        verdict.add("meter", "good", f"{bench.facts.get('sensor')}: {bench.facts.get('sensor_covers')}")
+        named, found = str(bench.facts.get("sensor")), str(bench.facts.get("sensors") or "").split(", ")
+        others = ", ".join(name for name in found if name not in ("", named))
+        also = (
+            f"; another one of its meters ({others}): joulefront devices edit {device.name} --meter NAME"
+            if others
+            else ""
+        )
+        verdict.add("meter", "good", f"{bench.facts.get('sensor_covers')}{also}")
     elif device.meter == "none":
         verdict.add("meter", "good", "none, as the device's file says")
     else:

@@ -17,6 +17,9 @@ from joulefront.report.visible import all_visible, visible
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+# Of what is no terminal.
+_WIDTH = 120
+
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -60,7 +63,8 @@ def show(document: Any, as_json: bool, table: Callable[[Any], RenderableType]) -
         return
     from rich.console import Console
 
-    Console(markup=False).print(shown, highlight=False)
+    # Where there is no terminal there is no width either: a table need not be squeezed into 80 columns.
+    Console(markup=False, width=None if sys.stdout.isatty() else _WIDTH).print(shown, highlight=False)
 
 
 class Questions(Protocol):

@@ -200,8 +200,8 @@ class Bench:
                 return repeats, None
             if spent_s + spent_s / len(repeats) > plan.time_s:
                 return repeats, (
-                    f"after {len(repeats)} repeats the latency's interval is ± {width:.1%}, "
-                    f"not ± {self._config.interval:.1%}: the time of {plan.time_s:g} s was up"
+                    f"after {len(repeats)} repeats the latency's interval is ± {width:.2%}, "
+                    f"not ± {self._config.interval:.2%}: the time of {plan.time_s:g} s was up"
                 )
 
     def _attempt(self, job: Job, run: wire.Run) -> wire.Ran:

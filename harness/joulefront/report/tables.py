@@ -35,19 +35,18 @@ def front(document: Mapping[str, Any]) -> RenderableType:
     ]
     for heading in [*headings, "parameters"]:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("widths", overflow="fold")
+    table.add_column("widths", overflow="fold", min_width=20)
     for row in rows:
         metrics = row["metrics"]
         share = f"{metrics['latency_s'] / reference['metrics']['latency_s']:.2f}" if reference else ""
-        energy = "" if metrics["energy_j"] is None else f"{metrics['energy_j'] * 1e3:.3g}"
         widths = " ".join(str(width) for width in row["widths"].values())
         table.add_row(
             str(row["trial"]),
             percent(metrics["accuracy"]),
             *([percent(metrics["test_accuracy"])] if has_test else []),
-            _latency(row),
+            _milli(row, "latency_s", 4),
             share,
-            *([energy] if has_energy else []),
+            *([_milli(row, "energy_j", 3)] if has_energy else []),
             f"{metrics['params']:,}",
             f"{widths} (unpruned)" if row is reference else widths,
             style=None if row["trial"] in on_front else "dim",
@@ -110,11 +109,13 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _latency(row: Mapping[str, Any]) -> str:
-    latency_s = row["metrics"]["latency_s"]
-    interval = row["intervals"].get("latency_s")
-    half_width = f" ±{(interval[1] - interval[0]) / 2 / latency_s:.1%}" if interval else ""
-    return f"{latency_s * 1e3:.4g}{half_width}"
+def _milli(row: Mapping[str, Any], name: str, digits: int) -> str:
+    """A quantity in thousandths of its unit, with its interval as a share where it has one; empty where it is missing."""
+    value, interval = row["metrics"][name], row["intervals"].get(name)
+    if value is None:
+        return ""
+    half_width = f" ±{(interval[1] - interval[0]) / 2 / value:.1%}" if interval else ""
+    return f"{value * 1e3:.{digits}g}{half_width}"
 
 
 def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> list[str]:
