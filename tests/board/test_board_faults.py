@@ -9,7 +9,7 @@ from virtual_board import Board
 from joulefront.bench import Bench
 from joulefront.bench.connection import SILENCE_S
 from joulefront.config import MeasureConfig
-from joulefront.errors import DeviceBusy, TransportError
+from joulefront.errors import ConnectionLost, DeviceBusy, TransportError
 from joulefront.records import Trial
 from joulefront.store import Store
 from joulefront.study import open_bench, run
@@ -101,21 +101,24 @@ def test_a_search_outlasts_a_boot_and_a_pulled_cable(fresh_board: Board, tmp_pat
         assert max(map(max, trial.measurement.repeats_s)) < 5.0
 
 
-def test_a_board_that_hangs_is_waited_for(fresh_board: Board, tmp_path: Path) -> None:
+def test_a_board_that_hangs_is_lost_and_found_again(fresh_board: Board, tmp_path: Path) -> None:
     with Bench(device(fresh_board, tmp_path), MeasureConfig(), 1) as bench:
         fresh_board.freeze()
-        thaw = threading.Timer(SILENCE_S + 5.0, fresh_board.thaw)
-        thaw.start()
+        with pytest.raises(ConnectionLost, match="no sign of life"):
+            bench._session.conditions()
+        threading.Timer(2.0, fresh_board.thaw).start()
+        bench._session.renew()
         assert bench._session.conditions()["cpu_cores"] == 2
-        thaw.join()
 
 
 def test_a_board_that_is_gone_stops_it_with_a_word(fresh_board: Board, tmp_path: Path) -> None:
     there = device(fresh_board, tmp_path, wait_s=2.0)
     with Bench(there, MeasureConfig(), 1) as bench:
         fresh_board.power_off()
-        with pytest.raises(TransportError, match=r"cannot be reached: .*\(tried for 2 s\)"):
+        with pytest.raises(ConnectionLost):
             bench._session.conditions()
+        with pytest.raises(TransportError, match=r"cannot be reached: .*\(tried for 2 s\)"):
+            bench._session.renew()
     with pytest.raises(TransportError, match="cannot be reached"), Bench(there, MeasureConfig(), 1):
         pass
 
