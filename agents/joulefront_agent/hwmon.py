@@ -18,8 +18,8 @@ _PAIRED = {"ina3221": (1, 2, 3)}  # its other channels are shunts and sums
 _UNWIRED = "NC"
 _MODULE_INPUT = "VDD_IN"
 
-# AGX Orin has no input of the module. Its fourth rail, VDDQ_VDD2_1V8AO, is measured on the 5 V side, where VIN_SYS_5V0
-# feeds it: to add it would count it twice.
+# AGX Orin has no input of the module. Its fourth rail, VDDQ_VDD2_1V8AO, is taken for a part of VIN_SYS_5V0 and left
+# out, or it would count twice; no primary source for that was found, and some tools add it.
 _RAILS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 
 

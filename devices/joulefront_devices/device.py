@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from joulefront_devices import registry
 from joulefront_devices.profile import Profile, profile, profiles
 from joulefront_devices.tables import Meter, SettleTable, TargetTable
 
-__all__ = ["CheckedTable", "Device", "SettleTable", "TargetTable", "load", "parse"]
+__all__ = ["CheckedTable", "Device", "SettleTable", "TargetTable", "load", "parse", "sensors_in"]
 
 LOCAL = "local"
 Status = Literal["ready", "incomplete", "failing"]
@@ -48,6 +49,11 @@ class Device(Table):
         default={}, description="What the device said about itself when it was last checked."
     )
     checked: CheckedTable | None = None
+
+
+def sensors_in(facts: Mapping[str, Any]) -> list[str]:
+    """The names of the meters that a device's ``facts`` list."""
+    return [name.strip() for name in str(facts.get("sensors") or "").split(",") if name.strip()]
 
 
 def load(name_or_path: str, *, folder: Path = Path()) -> Device:

@@ -22,7 +22,7 @@ from joulefront.report import documents
 from joulefront.self_test import Verdict, self_test
 from joulefront.study import Listener
 from joulefront_devices import load, profile, registry
-from joulefront_devices.device import LOCAL, Device, parse
+from joulefront_devices.device import LOCAL, Device, parse, sensors_in
 from joulefront_devices.profile import profile_of
 
 _KEPT = ("description", "profile", "meter")
@@ -114,7 +114,7 @@ def edit(name: str, given: Mapping[str, Any], destination: Destination | None, a
 
 def _require_there(meter: str, device: Device) -> None:
     """Raises ConfigError for a meter that the device did not name among its own."""
-    found = [name.strip() for name in str(device.facts.get("sensors", "")).split(",") if name.strip()]
+    found = sensors_in(device.facts)
     if found and ":" in meter and not any(name == meter or name.startswith(f"{meter}/") for name in found):
         raise ConfigError(
             f"device {device.name!r} has no meter {meter!r}; {nearest(meter, found)} (it has {', '.join(found)})"

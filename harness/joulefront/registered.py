@@ -7,7 +7,7 @@ from typing import Any
 from joulefront.bench.target import target_of
 from joulefront.errors import ConfigError
 from joulefront_devices import load, profile, registry
-from joulefront_devices.device import LOCAL, Device
+from joulefront_devices.device import LOCAL, Device, sensors_in
 
 
 def listing() -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ def meters(device: Device) -> list[str]:
     """The meters that the device said it has when it was last checked, or the one that its file names."""
     if device.meter != "auto":
         return [] if device.meter == "none" else [device.meter]
-    return [name.strip() for name in str(device.facts.get("sensors", "")).split(",") if name.strip()]
+    return sensors_in(device.facts)
 
 
 def _row(name: str) -> dict[str, Any]:

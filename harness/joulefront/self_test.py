@@ -16,7 +16,7 @@ from joulefront.prepare import Compiled, compiled_model, load_compiler, model_ke
 from joulefront.records import Measurement, Target
 from joulefront.study import Listener
 from joulefront_devices import profile
-from joulefront_devices.device import Device, Status
+from joulefront_devices.device import Device, Status, sensors_in
 
 _LEAST_MEMORY_B = 64 * 2**20
 # A look, not a result: closer than that it need not be.
@@ -173,8 +173,7 @@ def _measure(verdict: Verdict, bench: Bench, compiled: Compiled, device: Device)
     remarks = "".join(f"; {warning}" for warning in measured.warnings)
     verdict.add("network", "good", f"its outputs are torch's; its latency is {measured.provenance}{remarks}")
     if measured.energy_j is not None:
-        named, found = str(bench.facts.get("sensor")), str(bench.facts.get("sensors") or "").split(", ")
-        others = ", ".join(name for name in found if name not in ("", named))
+        others = ", ".join(name for name in sensors_in(bench.facts) if name != bench.facts.get("sensor"))
         also = (
             f"; another one of its meters ({others}): joulefront devices edit {device.name} --meter NAME"
             if others
@@ -190,7 +189,7 @@ def _measure(verdict: Verdict, bench: Bench, compiled: Compiled, device: Device)
 
 def _meter_fix(device: Device, facts: Mapping[str, Any]) -> str:
     edit = f"joulefront devices edit {device.name} --meter"
-    sensors = [name.strip() for name in str(facts.get("sensors") or "").split(",") if name.strip()]
+    sensors = sensors_in(facts)
     if sensors:
         return f"choose one of its sensors: {edit} {sensors[0]}" + (
             f" (or {', '.join(sensors[1:])})" if sensors[1:] else ""

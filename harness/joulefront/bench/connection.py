@@ -147,10 +147,10 @@ class Connection:
         channel = self.start(command)
         deadline_s = monotonic() + timeout_s
         output, errors = bytearray(), bytearray()
-        drain = threading.Thread(target=_drain, args=(channel, errors), daemon=True)
+        draining = threading.Thread(target=drain, args=(channel, errors, _MOST_OUTPUT_B), daemon=True)
         feed = threading.Thread(target=self._feed, args=(channel, given), daemon=True)
         try:
-            drain.start()
+            draining.start()
             feed.start()
             while chunk := self.receive(channel, deadline_s):
                 output += chunk
@@ -161,7 +161,7 @@ class Connection:
             if not channel.status_event.wait(max(0.0, deadline_s - monotonic())):
                 self.require()
                 raise TimeoutError
-            drain.join(_LOOK_S)
+            draining.join(_LOOK_S)
             return Executed(channel.exit_status, bytes(output), bytes(errors))
         except TimeoutError:
             raise TransportError(f"{self._name}: {command[0]} took more than {timeout_s:g} s") from None
@@ -304,7 +304,8 @@ def _at_a_jump(login: Login, hop: Destination, channel: paramiko.Channel | None)
         raise TransportError(f"the jump host {hop.host}: {error}. To settle it: ssh {hop.host}") from error
 
 
-def _drain(channel: paramiko.Channel, into: bytearray) -> None:
+def drain(channel: paramiko.Channel, into: bytearray, most_b: int) -> None:
+    """Read a channel's stderr to its end, so that nobody waits to write there; the last ``most_b`` bytes are kept."""
     while True:
         try:
             chunk = channel.recv_stderr(_CHUNK_B)
@@ -315,7 +316,7 @@ def _drain(channel: paramiko.Channel, into: bytearray) -> None:
         if not chunk:
             return
         into += chunk
-        del into[:-_MOST_OUTPUT_B]
+        del into[:-most_b]
 
 
 def _close(transports: Sequence[paramiko.Transport]) -> None:

@@ -34,8 +34,7 @@ class Provisioned:
     """A device that has all the agent needs.
 
     ``python`` is its interpreter, ``folder`` the private work folder, ``packages`` what PYTHONPATH is to hold and
-    ``runtime`` TVM's runtime library, all of them absolute paths there. ``moved_b`` is how many bytes were shipped now,
-    and ``probe`` what the device says about itself: see install.py.
+    ``runtime`` TVM's runtime library, all of them absolute paths there. ``moved_b`` is how many bytes were shipped now.
     """
 
     python: str
@@ -43,7 +42,6 @@ class Provisioned:
     packages: tuple[str, ...]
     runtime: str
     moved_b: int
-    probe: Mapping[str, Any]
 
 
 def provision(
@@ -82,7 +80,6 @@ def provision(
         packages=tuple(f"{folder}/{archive.name}" for archive in archives),
         runtime=f"{folder}/{runtime.name}/{LIBRARY}",
         moved_b=moved_b,
-        probe=facts,
     )
 
 

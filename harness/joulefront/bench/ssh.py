@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import secrets
 import threading
@@ -13,7 +12,7 @@ from time import monotonic, sleep
 
 import paramiko
 
-from joulefront.bench.connection import Connection
+from joulefront.bench.connection import Connection, drain
 from joulefront.bench.lines import Lines
 from joulefront.bench.provision import Provisioned, free_b, provision
 from joulefront.bench.ssh_config import Destination
@@ -128,7 +127,8 @@ class SshTransport:
             self._connection.close()
             self._connection = None
         deadline_s = monotonic() + (self._wait_s if self._was_reached else 0.0)
-        for attempt in itertools.count():
+        attempt = 0
+        while True:
             try:
                 return self._connect()
             except TransportError as error:
@@ -141,7 +141,7 @@ class SshTransport:
                 if not attempt:
                     _log.warning("%s; trying again for up to %g s", error, self._wait_s)
                 sleep(pause_s)
-        raise AssertionError("a count ends never")
+                attempt += 1
 
     def _connect(self) -> tuple[Connection, Provisioned]:
         connection = Connection.open(self._destination)
@@ -172,7 +172,9 @@ class SshChannel:
         self._channel = connection.start(command, folder)
         self._lines = Lines()
         self._tail = bytearray()
-        self._drain = threading.Thread(target=self._keep_tail, name="joulefront-agent-stderr", daemon=True)
+        self._drain = threading.Thread(
+            target=drain, args=(self._channel, self._tail, _TAIL_B), name="joulefront-agent-stderr", daemon=True
+        )
         self._drain.start()
         self._closed = False
 
@@ -246,19 +248,6 @@ class SshChannel:
     def _last_words(self) -> str:
         text = bytes(self._tail).decode("utf-8", errors="replace").strip()
         return f"; the end of its stderr: {text}" if text else "; it wrote nothing to stderr"
-
-    def _keep_tail(self) -> None:
-        while True:
-            try:
-                chunk = self._channel.recv_stderr(_CHUNK_B)
-            except TimeoutError:
-                if self._channel.closed:
-                    return
-                continue
-            if not chunk:
-                return
-            self._tail += chunk
-            del self._tail[:-_TAIL_B]
 
 
 def _path(file: str | None) -> Path | None:
