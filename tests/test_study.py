@@ -16,6 +16,7 @@ from joulefront.front import front_of
 from joulefront.prepare import Recipe
 from joulefront.records import Grade, Job, Trial
 from joulefront.report import documents
+from joulefront.results import of_store
 from joulefront.store import Store
 from joulefront.study import run
 from joulefront.workers import Workers
@@ -80,7 +81,7 @@ def test_a_study_from_its_file_to_its_front(tmp_path: Path) -> None:
         assert trial.candidate
         assert {f"{trial.artifact.sha256}.so", f"{trial.candidate.sha256}.safetensors"} <= kept
     with Store.open(folder) as store:
-        document = documents.front(store)
+        document = documents.front(of_store(store))
         assert store.fact("versions")["torch"]
         assert store.fact("device") == {"model": "simulated"}
     assert document["state"] == "settled"
@@ -209,7 +210,7 @@ def test_without_the_unpruned_network_there_is_no_reference_but_a_reason(tmp_pat
 
     play(tmp_path, study_text(), Bench(on_measure=crash))
     with Store.open(tmp_path / "results" / "small") as store:
-        document = documents.front(store)
+        document = documents.front(of_store(store))
     assert document["reference"] is None
     assert document["reference_reason"] == "the unpruned network failed: Crashed: too large"
     assert document["hypervolume"] == {"value": None, "reference_point": None}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from joulefront import results_verbs
 from joulefront.device_verbs import devices
 from joulefront.errors import JoulefrontError
 from joulefront.report.visible import visible
@@ -75,6 +76,8 @@ def cli() -> None:
 
 
 cli.add_command(devices)
+for _verb in results_verbs.VERBS:
+    cli.add_command(_verb)
 
 
 @cli.command()
@@ -135,19 +138,6 @@ def search(study: Path, results: Path, device: str | None, as_json: bool) -> Non
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@as_json_option
-def front(folder: Path, as_json: bool) -> None:
-    """Print the Pareto front of the study whose results are in FOLDER."""
-    from joulefront.report import documents, tables
-    from joulefront.store import Store
-
-    with Store.open(folder) as store:
-        document = documents.front(store)
-    show(document, as_json, tables.front)
-
-
-@cli.command()
 @click.argument("task", callback=_named)
 @click.option("--device", default="local", show_default=True, help="The device to measure on.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one inference.")
@@ -178,13 +168,11 @@ def demo(quick: bool, results: Path, as_json: bool) -> None:
 def _search(study: Path, results: Path, as_json: bool, device: str | None = None) -> None:
     from joulefront.report import documents, tables
     from joulefront.report.progress import progress
-    from joulefront.store import Store
+    from joulefront.results import read
     from joulefront.study import open_bench, run
 
     with results_only(), progress() as listener:
         folder = run(study, results, listener, open_bench, device=device)
-    with Store.open(folder) as store:
-        document = documents.front(store)
-    show(document, as_json, tables.front)
+    show(documents.front(read(folder)), as_json, tables.front)
     if not as_json:
-        click.echo(f"Everything is in {folder}; 'joulefront front {folder}' shows this again.")
+        click.echo(f"Everything is in {folder}; 'joulefront report {folder}' draws it.")

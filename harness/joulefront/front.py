@@ -5,6 +5,7 @@ All objectives are minimised.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,52 @@ def front_of(trials: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
 def violation(objectives: Mapping[str, float], limits: Mapping[str, float]) -> float:
     """By how much the limits are broken: the sum of each excess relative to its limit, 0 when all are kept."""
     return sum(max(0.0, objectives[name] / limit - 1.0) for name, limit in limits.items())
+
+
+def knee_of(
+    front: Sequence[Trial], objectives: Sequence[str], reference_point: Mapping[str, float] | None = None
+) -> Trial | None:
+    """The best compromise of a ``front``: the trial nearest to the ideal point that has the best value of each objective.
+
+    The distance is Euclidean, each objective counted in the front's own range of it (compromise programming, Zeleny 1973).
+    What lies beyond the ``reference_point`` is no choice where anything lies within, since one hopeless network would
+    stretch the range. Intervals do not enter. None without a front.
+    """
+    if not front:
+        return None
+    distances = distances_to_ideal(front, front, objectives, reference_point)
+    return min(zip(distances, front, strict=True), key=lambda pair: (pair[0], pair[1].number))[1]
+
+
+def distances_to_ideal(
+    trials: Sequence[Trial],
+    front: Sequence[Trial],
+    objectives: Sequence[str],
+    reference_point: Mapping[str, float] | None = None,
+) -> list[float]:
+    """How far each trial is from the ``front``'s ideal point, as ``knee_of`` counts it; infinite beyond the reference point.
+
+    0 is the ideal; 1 is the whole range of one objective. Where nothing of the front lies within the reference point, it
+    is left out of account.
+    """
+    if not front:
+        raise ValueError("a front of nothing has no ideal point")
+    within = [trial for trial in front if _is_within(trial, reference_point)]
+    bound = reference_point if within else None
+    spans = []
+    for name in objectives:
+        values = [trial.objectives[name] for trial in within or front]
+        spans.append((name, min(values), max(values) - min(values)))
+    return [
+        math.hypot(*((trial.objectives[name] - best) / span if span else 0.0 for name, best, span in spans))
+        if _is_within(trial, bound)
+        else math.inf
+        for trial in trials
+    ]
+
+
+def _is_within(trial: Trial, point: Mapping[str, float] | None) -> bool:
+    return point is None or all(trial.objectives[name] < limit for name, limit in point.items())
 
 
 @dataclass(frozen=True, slots=True)

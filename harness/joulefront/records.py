@@ -224,3 +224,20 @@ class Trial:
     violation: float = 0.0
     failure: Failure | None = None
     test: Score | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A settled network measured again, at full grade, on the device of another study, or on its own.
+
+    ``home`` names the study that found it and ``number`` its trial there. All visits of one ``session`` (when it began, in
+    ISO 8601) were measured one after the other. ``artifact`` is the network compiled for this device.
+    """
+
+    session: str
+    home: str
+    number: int
+    candidate: Candidate
+    artifact: Artifact | None = None
+    measurement: Measurement | None = None
+    failure: Failure | None = None

@@ -26,12 +26,12 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from joulefront.cache import disk, write_durably
 from joulefront.config import StudyConfig, parse, read
 from joulefront.errors import ConfigError, StoreError
-from joulefront.records import Fidelity, Score, Trial
+from joulefront.records import Fidelity, Measurement, Score, Trial, Visit
 
 _STUDY = "study.toml"
 _DATABASE = "study.sqlite"
 _LOCK = ".lock"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 
 _tables = sql.MetaData()
 _facts = sql.Table(
@@ -57,6 +57,25 @@ _samples = sql.Table(
     sql.Column("repeat", sql.Integer, primary_key=True),
     # Little-endian float64, one value an inference, in the order in which they were taken.
     sql.Column("latency_s", sql.LargeBinary, nullable=False),
+)
+_visits = sql.Table(
+    "visits",
+    _tables,
+    sql.Column("session", sql.String, primary_key=True),
+    sql.Column("home", sql.String, primary_key=True),
+    sql.Column("number", sql.Integer, primary_key=True),
+    sql.Column("record", sql.JSON, nullable=False),
+    sql.Column("created", sql.String, nullable=False),
+)
+_visit_samples = sql.Table(
+    "visit_samples",
+    _tables,
+    sql.Column("session", sql.String, primary_key=True),
+    sql.Column("home", sql.String, primary_key=True),
+    sql.Column("number", sql.Integer, primary_key=True),
+    sql.Column("repeat", sql.Integer, primary_key=True),
+    sql.Column("latency_s", sql.LargeBinary, nullable=False),  # as in samples
+    sql.ForeignKeyConstraint(["session", "home", "number"], ["visits.session", "visits.home", "visits.number"]),
 )
 _decisions = sql.Table(
     "decisions",
@@ -89,6 +108,9 @@ class Store:
         if writable:
             event.listen(self._engine, "connect", _write_through)
         self._trial = TypeAdapter(Trial)
+        self._visit = TypeAdapter(Visit)
+        self._reading: sql.Connection | None = None
+        self._format = 0
         try:
             self._check_schema(create=writable)
         except BaseException:
@@ -118,11 +140,28 @@ class Store:
         return store
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """The store in ``folder``, to read from. Raises ConfigError when there is none."""
+    def open(cls, folder: Path, *, writable: bool = False) -> Self:
+        """The store in ``folder``, to read from, or to add visits to.
+
+        Raises ConfigError when there is none; for writing, StoreError when another process writes there.
+        """
         if not (folder / _DATABASE).is_file() or not (folder / _STUDY).is_file():
             raise ConfigError(f"{folder}: no study there; expected a folder that 'joulefront search' has written")
-        return cls(folder, read(folder / _STUDY, StudyConfig), writable=False)
+        return cls(folder, read(folder / _STUDY, StudyConfig), writable=writable)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Meanwhile, everything that is read is of one moment, whatever another process writes."""
+        if self._reading is not None:
+            yield
+            return
+        with self._transaction() as connection:
+            connection.exec_driver_sql("BEGIN")  # by itself, the driver begins none for what only reads
+            self._reading = connection
+            try:
+                yield
+            finally:
+                self._reading = None
 
     def trials(self, fidelity: Fidelity | None = None, *, samples: bool = False) -> list[Trial]:
         """All trials in the order in which they were recorded, or those of one fidelity; with their samples on request."""
@@ -134,7 +173,64 @@ class Store:
         for blob in blobs:
             repeats_s.setdefault(blob.trial, []).append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
         trials = [self._trial.validate_python(row.record) for row in rows]
-        return [self._with_samples(trial, repeats_s.get(trial.number, [])) for trial in trials]
+        return [
+            replace(trial, measurement=_with_samples(trial.measurement, repeats_s.get(trial.number, [])))
+            for trial in trials
+        ]
+
+    def recorded(self) -> dict[int, datetime]:
+        """When each trial was recorded, by its number."""
+        with self._transaction() as connection:
+            rows = connection.execute(sql.select(_trials.c.number, _trials.c.created)).all()
+        return {row.number: datetime.fromisoformat(row.created) for row in rows}
+
+    def repeat_medians_s(self) -> dict[int, tuple[float, ...]]:
+        """The median of each repeat's samples in s, by the trial's number."""
+        with self._transaction() as connection:
+            blobs = connection.execute(sql.select(_samples).order_by(_samples.c.trial, _samples.c.repeat)).all()
+        medians_s: dict[int, tuple[float, ...]] = {}
+        for blob in blobs:
+            median_s = float(np.median(np.frombuffer(blob.latency_s, "<f8")))
+            medians_s[blob.trial] = (*medians_s.get(blob.trial, ()), median_s)
+        return medians_s
+
+    def visits(self, *, samples: bool = False) -> list[Visit]:
+        """The networks of other studies that were measured here, as they came; with their samples on request."""
+        if self._format < _SCHEMA_VERSION:
+            return []  # an older study's, opened to be read
+        with self._transaction() as connection:
+            rows = connection.execute(sql.select(_visits).order_by(_visits.c.created)).all()
+            ordered = sql.select(_visit_samples).order_by(_visit_samples.c.repeat)
+            blobs = connection.execute(ordered).all() if samples else []
+        repeats_s: dict[tuple[str, str, int], list[tuple[float, ...]]] = {}
+        for blob in blobs:
+            of = repeats_s.setdefault((blob.session, blob.home, blob.number), [])
+            of.append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
+        visits = [self._visit.validate_python(row.record) for row in rows]
+        return [
+            replace(
+                visit,
+                measurement=_with_samples(
+                    visit.measurement, repeats_s.get((visit.session, visit.home, visit.number), [])
+                ),
+            )
+            for visit in visits
+        ]
+
+    def add_visit(self, visit: Visit) -> Visit:
+        """Write a visit through to the disk, with its samples, and return it. Raises StoreError."""
+        name = {"session": visit.session, "home": visit.home, "number": visit.number}
+        bare = replace(visit, measurement=_with_samples(visit.measurement, []))
+        samples = [
+            {**name, "repeat": repeat, "latency_s": np.asarray(values, "<f8").tobytes()}
+            for repeat, values in enumerate(visit.measurement.repeats_s if visit.measurement else ())
+        ]
+        with self._transaction() as connection:
+            record = self._visit.dump_python(bare, mode="json")
+            connection.execute(_visits.insert(), {**name, "record": record, "created": _now()})
+            if samples:
+                connection.execute(_visit_samples.insert(), samples)
+        return visit
 
     def record(self, trial: Trial) -> Trial:
         """Write a trial through to the disk, with its samples, and return it. Raises StoreError."""
@@ -200,6 +296,11 @@ class Store:
                 "Measurements from both cannot stand in one study: give it another name to start afresh"
             )
 
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Every frozen fact by its name."""
+        with self._transaction() as connection:
+            return {row.name: dict(row.value) for row in connection.execute(sql.select(_facts)).all()}
+
     def fact(self, name: str) -> dict[str, Any]:
         """A frozen fact, empty when there is none."""
         with self._transaction() as connection:
@@ -220,14 +321,8 @@ class Store:
 
     def _without_samples(self, trial: Trial) -> Any:
         """The trial as JSON; its samples have a table of their own."""
-        bare = replace(trial, measurement=replace(trial.measurement, repeats_s=())) if trial.measurement else trial
+        bare = replace(trial, measurement=_with_samples(trial.measurement, []))
         return self._trial.dump_python(bare, mode="json")
-
-    @staticmethod
-    def _with_samples(trial: Trial, repeats_s: list[tuple[float, ...]]) -> Trial:
-        if trial.measurement is None:
-            return trial
-        return replace(trial, measurement=replace(trial.measurement, repeats_s=tuple(repeats_s)))
 
     def _take_lock(self, lock: FileLock) -> None:
         with disk(str(self.folder)):
@@ -240,18 +335,21 @@ class Store:
 
     def _check_schema(self, *, create: bool) -> None:
         with self._transaction() as connection:
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if version == 0 and create:
+            self._format = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+            if self._format < _SCHEMA_VERSION and create:  # what an older one lacks are whole tables
                 _tables.create_all(connection)
                 connection.exec_driver_sql(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-                return
-        if version != _SCHEMA_VERSION:
+                self._format = _SCHEMA_VERSION
+        if not 1 <= self._format <= _SCHEMA_VERSION:
             raise ConfigError(
-                f"{self.folder}: written by another version of Joulefront (format {version}, expected {_SCHEMA_VERSION})"
+                f"{self.folder}: written by another version of Joulefront (format {self._format}, expected {_SCHEMA_VERSION})"
             )
 
     @contextmanager
     def _transaction(self) -> Iterator[sql.Connection]:
+        if self._reading is not None:
+            yield self._reading
+            return
         try:
             with self._engine.begin() as connection:
                 yield connection
@@ -279,6 +377,10 @@ def check_folder(folder: Path, study: StudyConfig, source: str) -> None:
             )
     elif any(not path.name.startswith((".", _DATABASE)) for path in folder.iterdir()):
         raise ConfigError(f"{folder} holds something that is no study: give {source} another name, or remove it")
+
+
+def _with_samples(measurement: Measurement | None, repeats_s: list[tuple[float, ...]]) -> Measurement | None:
+    return None if measurement is None else replace(measurement, repeats_s=tuple(repeats_s))
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

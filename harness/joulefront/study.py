@@ -17,10 +17,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from joulefront import plugins
-from joulefront.cache import disk, write_durably
 from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError, ConfigError, StoreError
 from joulefront.front import front_of, hypervolume, reference_point, unpruned_of, violation
+from joulefront.kept import is_kept, keep
 from joulefront.prepare import Recipe
 from joulefront.protocols import Search
 from joulefront.records import Failure, Fidelity, Genome, Grade, Job, Measurement, Prepared, Space, Target, Trial
@@ -126,6 +126,7 @@ def open_study(
         store = stack.enter_context(Store.create_or_resume(folder, text, str(file)))
         for name, fact in frozen_facts(bench, loaded, objectives).items():
             store.freeze(name, fact)
+        store.decide("origin", str(file.parent.resolve()))  # what is shipped later is rebuilt from the user's own model
         yield Study(store, bench, workers, listener, search, loaded.space, objectives)
 
 
@@ -283,22 +284,18 @@ class Study:
 
     def _keep(self, trials: Sequence[Trial]) -> None:
         """Copy what the front is made of out of the cache, which may drop it one day."""
-        folder = self.store.folder / "artifacts"
-        kept = {path.stem for path in folder.glob("*")}
-        missing = [trial for trial in trials if not set(_hashes(trial)) <= kept]
+        folder = self.store.folder
+        missing = [trial for trial in trials if not is_kept(folder, trial)]
         for trial, made in zip(
             missing, self.workers.prepare_all([trial.genome for trial in missing], "full"), strict=True
         ):
-            measured = _hashes(trial)
+            measured = [part.sha256 for part in (trial.candidate, trial.artifact) if part]
             if isinstance(made, CandidateError) or [made.candidate.sha256, made.artifact.sha256] != measured:
                 raise StoreError(
-                    f"{self.store.folder}: the network of trial {trial.number} is gone from the cache and, made again, comes "
+                    f"{folder}: the network of trial {trial.number} is gone from the cache and, made again, comes "
                     "out differently: start the study afresh under another name"
                 )
-            with disk(str(folder)):
-                folder.mkdir(exist_ok=True)
-                write_durably(folder / f"{made.artifact.sha256}.so", made.job.library.read_bytes())
-                write_durably(folder / f"{made.candidate.sha256}.safetensors", made.weights.read_bytes())
+            keep(folder, trial, made)
 
 
 def open_bench(config: StudyConfig, folder: Path) -> AbstractContextManager[Bench]:
@@ -337,11 +334,6 @@ def usable_objectives(config: StudyConfig, bench: Bench, listener: Listener) -> 
     if left != config.objectives:
         listener.say(f"Energy is no objective of this study: {reason}")
     return left
-
-
-def _hashes(trial: Trial) -> list[str]:
-    """The sha256 of a measured trial's weights and of its library."""
-    return [part.sha256 for part in (trial.candidate, trial.artifact) if part]
 
 
 def _macs(trial: Trial) -> int:

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from joulefront.front import front_of, hypervolume, reference_point, unpruned_of
-from joulefront.records import Estimate, Gene, Measurement, Space, Trial
-from joulefront.store import Store
+from joulefront.records import Estimate, Measurement, Trial
+from joulefront.results import Results
 
 _P99_SAMPLES = 1_000
 
 
-def front(store: Store) -> dict[str, Any]:
+def front(results: Results) -> dict[str, Any]:
     """A study's front, as ``joulefront front --json`` prints it: the settled one, or the search's while it goes on."""
-    settled = store.decided("settled") is not None
-    trials = store.trials("full" if settled else "screen")
-    objectives = tuple(store.fact("objectives").get("names", ()))
-    space = _space(store.fact("space"))
-    unpruned = unpruned_of(trials, space)
-    found = front_of(trials, objectives)
+    unpruned, knee, volume = results.unpruned, results.knee, results.hypervolume
     return {
-        "study": store.study.name,
-        "devices": [store.study.device],
-        "state": "settled" if settled else "searching",
-        "objectives": list(objectives),
+        "study": results.name,
+        "devices": [results.study.device],
+        "state": "settled" if results.settled else "searching",
+        "objectives": list(results.objectives),
         "reference": point(unpruned) if unpruned else None,
-        "reference_reason": None if unpruned else _why_no_reference(trials, space),
-        "front": [point(trial) for trial in found],
-        "trials": _count(store.trials()),
-        "hypervolume": _hypervolume(found, unpruned, objectives),
+        "reference_reason": None if unpruned else _why_no_reference(results),
+        "front": [point(trial) for trial in results.front],
+        "knee": knee.number if knee else None,
+        "trials": _count(results.trials),
+        "hypervolume": {
+            "value": volume.value if volume else None,
+            "reference_point": dict(volume.reference_point) if volume else None,
+        },
     }
 
 
@@ -93,22 +91,12 @@ def _interval(estimate: Estimate) -> list[float]:
     return [estimate.low, estimate.high]
 
 
-def _space(values: Mapping[str, Any]) -> Space:
-    return Space(tuple(Gene(gene["name"], tuple(gene["widths"])) for gene in values.get("genes", ())))
-
-
-def _why_no_reference(trials: list[Trial], space: Space) -> str:
-    failed = [trial.failure for trial in trials if trial.genome == space.full and trial.failure]
+def _why_no_reference(results: Results) -> str:
+    space = results.space
+    failed = [trial.failure for trial in results.comparable if trial.genome == space.full and trial.failure]
     return f"the unpruned network failed: {failed[0].kind}: {failed[0].message}" if failed else "not measured yet"
 
 
-def _count(trials: list[Trial]) -> dict[str, int]:
+def _count(trials: Sequence[Trial]) -> dict[str, int]:
     failed = sum(trial.failure is not None for trial in trials)
     return {"ok": len(trials) - failed, "failed": failed}
-
-
-def _hypervolume(found: list[Trial], unpruned: Trial | None, objectives: tuple[str, ...]) -> dict[str, Any]:
-    if unpruned is None:
-        return {"value": None, "reference_point": None}
-    reached = hypervolume(found, reference_point(unpruned, objectives))
-    return {"value": reached.value, "reference_point": dict(reached.reference_point)}

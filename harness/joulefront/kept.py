@@ -1,0 +1,83 @@
+"""What a study's folder keeps of its final front: libraries, weights, and an input with what torch makes of it.
+
+The cache may drop them one day. Each file is named by the sha256 of what it belongs to; the weights and the library are
+checked against it when they are read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from joulefront.cache import disk, file_sha256, write_durably
+from joulefront.errors import StoreError
+from joulefront.records import Array, Job, Prepared, Trial
+
+_FOLDER = "artifacts"
+
+
+def is_kept(folder: Path, trial: Trial) -> bool:
+    """Whether the study's ``folder`` has all that belongs to a measured trial."""
+    return all((folder / _FOLDER / name).is_file() for name in _names(trial))
+
+
+def keep(folder: Path, trial: Trial, made: Prepared) -> None:
+    """Copy what belongs to a measured trial, as it was ``made``, into the study's ``folder``. Raises StoreError."""
+    arrays = {f"input{index}": array for index, array in enumerate(made.job.inputs)}
+    arrays |= {f"output{index}": array for index, array in enumerate(made.job.expected)}
+    check = safetensors.numpy.save({name: _as_numpy(array) for name, array in arrays.items()})
+    contents = (made.job.library.read_bytes(), made.weights.read_bytes(), check)
+    with disk(str(folder)):
+        (folder / _FOLDER).mkdir(exist_ok=True)
+        for name, content in zip(_names(trial), contents, strict=True):
+            write_durably(folder / _FOLDER / name, content)
+
+
+def weights(folder: Path, trial: Trial) -> Path:
+    """The trial's weights, a safetensors file. Raises StoreError when it is gone or damaged."""
+    path = folder / _FOLDER / _names(trial)[1]
+    return _checked(path, path.stem)
+
+
+def job(folder: Path, trial: Trial, label: str) -> Job:
+    """What the bench needs to measure the trial's own library again. Raises StoreError when a file is gone or damaged."""
+    library, _, check = (folder / _FOLDER / name for name in _names(trial))
+    try:
+        arrays = safetensors.numpy.load_file(check)
+    except (OSError, SafetensorError) as error:
+        raise _gone(check) from error
+    sha256 = library.stem
+    return Job(label, _checked(library, sha256), sha256, _arrays(arrays, "input"), _arrays(arrays, "output"))
+
+
+def _names(trial: Trial) -> tuple[str, str, str]:
+    """The files of its library, its weights and its check."""
+    if trial.candidate is None or trial.artifact is None:
+        raise ValueError(f"trial {trial.number} was never compiled")
+    library = trial.artifact.sha256
+    return f"{library}.so", f"{trial.candidate.sha256}.safetensors", f"{library}.check.safetensors"
+
+
+def _checked(path: Path, sha256: str) -> Path:
+    if not path.is_file() or file_sha256(path) != sha256:
+        raise _gone(path)
+    return path
+
+
+def _gone(path: Path) -> StoreError:
+    return StoreError(
+        f"{path} is not there as the study wrote it; the study's search command, run again, makes what is missing"
+    )
+
+
+def _as_numpy(array: Array) -> np.ndarray:  # type: ignore[type-arg]
+    return np.frombuffer(array.data, array.dtype).reshape(array.shape)
+
+
+def _arrays(arrays: dict[str, np.ndarray], prefix: str) -> tuple[Array, ...]:  # type: ignore[type-arg]
+    count = sum(name.startswith(prefix) for name in arrays)
+    named = [arrays[f"{prefix}{index}"] for index in range(count)]
+    return tuple(Array(array.shape, str(array.dtype), array.tobytes()) for array in named)
