@@ -115,22 +115,23 @@ def export(folder: Path, pick: str, out: Path, moved: Path | None, as_json: bool
 @as_json_option
 def trials(folder: Path, number: int | None, form: str | None, as_json: bool) -> None:
     """Print all trials of the study in FOLDER, or the whole journey of trial NUMBER."""
-    from joulefront.report import documents, tables
+    from joulefront.report import documents, journey
+    from joulefront.report.trials import table
     from joulefront.results import read
 
     if form and (as_json or number is not None):
         raise click.UsageError(f"--{form} is of all trials, and goes with neither --json nor a number")
     results = read(folder)
     if number is not None:
-        show(documents.journey(results, number), as_json, tables.journey)
+        show(journey.document(results, number), as_json, journey.lines)
     elif form is None:
-        show(documents.trials(results), as_json, tables.trials)
+        show(documents.trials(results), as_json, table)
     else:
         from joulefront.report import rows
 
         if form == "parquet" and sys.stdout.isatty():
             raise click.UsageError("--parquet writes bytes: send them to a file, by > trials.parquet")
-        click.get_binary_stream("stdout").write(rows.as_csv(results) if form == "csv" else rows.as_parquet(results))
+        click.echo(rows.as_csv(results) if form == "csv" else rows.as_parquet(results), nl=False)
 
 
 @click.command()

@@ -194,6 +194,13 @@ class Store:
             medians_s[blob.trial] = (*medians_s.get(blob.trial, ()), median_s)
         return medians_s
 
+    def samples(self, number: int) -> tuple[tuple[float, ...], ...]:
+        """Every latency sample of one trial in s: one tuple a repeat."""
+        of = sql.select(_samples).where(_samples.c.trial == number).order_by(_samples.c.repeat)
+        with self._transaction() as connection:
+            blobs = connection.execute(of).all()
+        return tuple(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()) for blob in blobs)
+
     def visits(self, *, samples: bool = False) -> list[Visit]:
         """The networks of other studies that were measured here, as they came; with their samples on request."""
         if self._format < _SCHEMA_VERSION:

@@ -64,6 +64,37 @@ def point(trial: Trial) -> dict[str, Any]:
     }
 
 
+def trials(results: Results) -> list[dict[str, Any]]:
+    """Every trial of a study, as ``joulefront trials --json`` prints it: a ``point`` where it ran, else its failure.
+
+    ``roles`` says which is ``unpruned``, on the ``front`` and its ``knee``; ``recorded`` is in ISO 8601.
+    """
+    role = roles(results)
+    return [
+        {
+            **(point(trial) if trial.failure is None else _failed(results, trial)),
+            "violation": trial.violation if trial.failure is None else None,
+            "roles": role[trial.number],
+            "recorded": results.recorded[trial.number].isoformat(),
+        }
+        for trial in results.trials
+    ]
+
+
+def roles(results: Results) -> dict[int, list[str]]:
+    """What each trial is to its study, by its number: ``unpruned``, on the ``front``, its ``knee``, or none of these."""
+    front = {trial.number for trial in results.front}
+    knee = results.knee.number if results.knee else None
+    return {
+        trial.number: [
+            *(["unpruned"] if trial.genome == results.space.full else []),
+            *(["front"] if trial.number in front else []),
+            *(["knee"] if trial.number == knee else []),
+        ]
+        for trial in results.trials
+    }
+
+
 def measurement(device: str, measured: Measurement) -> dict[str, Any]:
     """A measurement of one model, as ``joulefront measure --json`` prints it."""
     samples_s = np.concatenate([np.asarray(repeat) for repeat in measured.repeats_s])
@@ -84,6 +115,18 @@ def measurement(device: str, measured: Measurement) -> dict[str, Any]:
         "grade": measured.grade,
         "conditions": {when: dict(values) for when, values in measured.conditions.items()},
         "warnings": list(measured.warnings),
+    }
+
+
+def _failed(results: Results, trial: Trial) -> dict[str, Any]:
+    if trial.failure is None:
+        raise ValueError(f"trial {trial.number} did not fail")
+    return {
+        "trial": trial.number,
+        "genome": list(trial.genome),
+        "widths": results.space.widths(trial.genome),
+        "fidelity": trial.fidelity,
+        "failure": {"kind": trial.failure.kind, "message": trial.failure.message},
     }
 
 
