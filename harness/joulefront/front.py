@@ -11,11 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from joulefront.records import Space, Trial
+from joulefront.records import Artifact, Candidate, Measurement, Space, Trial
 
 # The error that bounds the hypervolume lies this far above the unpruned network's, the costs this factor above its.
 _ERROR_MARGIN = 0.2
 _COST_FACTOR = 1.1
+
+
+def outcomes(
+    candidate: Candidate, artifact: Artifact, measurement: Measurement
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Everything that can be an objective or a limit, in SI units, and the 95 % intervals of what was estimated."""
+    estimates = {"error": candidate.score.error, "latency_s": measurement.latency_s}
+    if measurement.energy_j is not None:
+        estimates["energy_j"] = measurement.energy_j
+    values = {name: estimate.value for name, estimate in estimates.items()}
+    values |= {"size_b": artifact.size_b, "params": candidate.params, "macs": candidate.macs}
+    return values, {name: (estimate.low, estimate.high) for name, estimate in estimates.items()}
 
 
 def beats(one: Trial, other: Trial, objectives: Sequence[str]) -> bool:
@@ -66,7 +78,8 @@ def distances_to_ideal(
     """How far each trial is from the ``front``'s ideal point, as ``knee_of`` counts it; infinite beyond the reference point.
 
     0 is the ideal; 1 is the whole range of one objective. Where nothing of the front lies within the reference point, it
-    is left out of account.
+    is left out of account. For a trial that is none of the front's: to be better than the ideal in an objective adds no
+    distance, and where all of the front have one value of it, that value is taken for the range.
     """
     if not front:
         raise ValueError("a front of nothing has no ideal point")
@@ -75,9 +88,9 @@ def distances_to_ideal(
     spans = []
     for name in objectives:
         values = [trial.objectives[name] for trial in within or front]
-        spans.append((name, min(values), max(values) - min(values)))
+        spans.append((name, min(values), max(values) - min(values) or min(values) or 1.0))
     return [
-        math.hypot(*((trial.objectives[name] - best) / span if span else 0.0 for name, best, span in spans))
+        math.hypot(*(max(0.0, trial.objectives[name] - best) / span for name, best, span in spans))
         if _is_within(trial, bound)
         else math.inf
         for trial in trials

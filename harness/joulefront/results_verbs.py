@@ -65,7 +65,8 @@ def compare(
 ) -> None:
     """Compare the fronts of the studies in FOLDERS, two or more: which networks are good on which device."""
     from joulefront.comparison import compare as compared
-    from joulefront.report import documents, tables
+    from joulefront.report import comparison_document
+    from joulefront.report.comparison_table import table
     from joulefront.results import read
 
     if remeasure:
@@ -76,7 +77,7 @@ def compare(
         with results_only(), progress() as listener:
             measure_again(folders, listener, open_bench, moved=moved)
     studies = [read(folder) for folder in folders]
-    document = documents.comparison(compared(studies))
+    document = comparison_document.document(compared(studies))
     if html is not None:
         from joulefront.report.page import comparison_page, write
 
@@ -85,7 +86,7 @@ def compare(
         from joulefront.report.figure import draw
 
         draw(studies, figure)
-    show(document, as_json, tables.comparison)
+    show(document, as_json, table)
 
 
 @click.command()

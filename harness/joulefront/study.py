@@ -19,7 +19,7 @@ import numpy as np
 from joulefront import plugins
 from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError, ConfigError, StoreError
-from joulefront.front import front_of, hypervolume, reference_point, unpruned_of, violation
+from joulefront.front import front_of, hypervolume, outcomes, reference_point, unpruned_of, violation
 from joulefront.kept import is_kept, keep
 from joulefront.prepare import Recipe
 from joulefront.protocols import Search
@@ -235,7 +235,7 @@ class Study:
             measurement = self.bench.measure(made.job, _GRADE[fidelity])
         except CandidateError as error:
             return replace(trial, failure=Failure(type(error).__name__, str(error)))
-        values, intervals = outcomes(made, measurement)
+        values, intervals = outcomes(made.candidate, made.artifact, measurement)
         if made.candidate.macs > self._reference_macs:
             self.bench.reference, self._reference_macs = made.job, made.candidate.macs
         return replace(
@@ -340,26 +340,22 @@ def _macs(trial: Trial) -> int:
     return trial.candidate.macs if trial.candidate else 0
 
 
-def outcomes(made: Prepared, measurement: Measurement) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Everything that can be an objective or a limit, in SI units, and the 95 % intervals of what was estimated."""
-    candidate = made.candidate
-    estimates = {"error": candidate.score.error, "latency_s": measurement.latency_s}
-    if measurement.energy_j is not None:
-        estimates["energy_j"] = measurement.energy_j
-    values = {name: estimate.value for name, estimate in estimates.items()}
-    values |= {"size_b": made.artifact.size_b, "params": candidate.params, "macs": candidate.macs}
-    return values, {name: (estimate.low, estimate.high) for name, estimate in estimates.items()}
-
-
 def frozen_facts(bench: Bench, loaded: Loaded, objectives: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What must not change while a study goes on: two halves that differ in one of these cannot stand in one front."""
+    return {
+        **device_facts(bench),
+        "task": dict(loaded.identity),
+        "space": asdict(loaded.space),
+        "objectives": {"names": list(objectives)},
+    }
+
+
+def device_facts(bench: Bench) -> dict[str, dict[str, Any]]:
+    """Of these, what any measurement on the study's device hangs on, of whatever network."""
     return {
         "device": {name: fact for name, fact in bench.facts.items() if name not in _PASSING},
         "target": asdict(bench.target),
         "versions": versions(),
-        "task": dict(loaded.identity),
-        "space": asdict(loaded.space),
-        "objectives": {"names": list(objectives)},
     }
 
 

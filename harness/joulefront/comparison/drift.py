@@ -1,0 +1,51 @@
+"""Whether a device still is what it was when its study was made: its own network, measured again beside visitors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from joulefront.records import Trial, Visit
+from joulefront.results import Results
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The latency of the study's canary in one ``session`` of visits, by what it was in the study.
+
+    ``interval`` spans what both 95 % intervals leave open; they are ``apart`` where it does not hold 1.
+    """
+
+    session: str
+    ratio: float
+    interval: tuple[float, float]
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two intervals have nothing in common."""
+        low, high = self.interval
+        return not low <= 1.0 <= high
+
+
+def canary_of(study: Results) -> Trial | None:
+    """What is measured again to tell drift: the unpruned network, or the largest of the front where that did not run."""
+    return study.unpruned or max(
+        study.front, key=lambda trial: trial.candidate.macs if trial.candidate else 0, default=None
+    )
+
+
+def is_canary(visit: Visit, study: Results) -> bool:
+    """Whether a visit is the study's own network, measured again."""
+    return visit.home == study.name
+
+
+def drift_of(study: Results) -> list[Drift]:
+    """The study's drift, session by session."""
+    own = {trial.number: trial.measurement for trial in study.trials}
+    found = []
+    for visit in study.visits:
+        before, now = own.get(visit.number), visit.measurement
+        if is_canary(visit, study) and before and now:
+            then_s, now_s = before.latency_s, now.latency_s
+            span = (now_s.low / then_s.high, now_s.high / then_s.low)
+            found.append(Drift(visit.session, now_s.value / then_s.value, span))
+    return found

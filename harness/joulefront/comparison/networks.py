@@ -1,0 +1,152 @@
+"""Who is who: the networks of several studies, known by their model and their widths, and what each study saw of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from joulefront.errors import ConfigError
+from joulefront.front import outcomes, violation
+from joulefront.records import Measurement, Trial, Visit
+from joulefront.results import Results
+
+Identity = tuple[str, frozenset[tuple[str, int]]]
+"""The model's hash, and the width of each gene that is cut: a study that leaves a layer alone names it nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A network as one study's device showed it: that study's own trial, or a visit, as a trial of that study."""
+
+    trial: Trial
+    visit: Visit | None = None
+
+
+class Identities:
+    """Tells which networks of several studies are the same one."""
+
+    def __init__(self, studies: Sequence[Results]) -> None:
+        self._unpruned: dict[str, dict[str, int]] = {}
+        for study in studies:
+            widths = self._unpruned.setdefault(model_of(study), {})
+            widths.update({gene.name: gene.widths[-1] for gene in study.space.genes})
+
+    def of(self, model: str, widths: Mapping[str, int]) -> Identity:
+        """The network of these widths."""
+        unpruned = self._unpruned[model]
+        return model, frozenset((name, width) for name, width in widths.items() if width != unpruned.get(name))
+
+    def widths(self, identity: Identity) -> dict[str, int]:
+        """The width of every gene that any of the studies has for the network's model."""
+        model, cut = identity
+        return {**self._unpruned[model], **dict(cut)}
+
+
+def labels_of(studies: Sequence[Results]) -> dict[str, Results]:
+    """Each study by what it is called beside the others: its name, or its folder where two have the same.
+
+    Raises ConfigError for fewer than two studies, or one that is given twice.
+    """
+    folders = [str(study.folder.resolve()) for study in studies]
+    for folder, times in Counter(folders).items():
+        if times > 1:
+            raise ConfigError(f"{folder} is given {times} times: a study is compared with others")
+    if len(studies) < 2:
+        raise ConfigError("compare needs the folders of two studies or more; 'joulefront front FOLDER' shows one")
+    names = Counter(study.name for study in studies)
+    labels = [study.name if names[study.name] == 1 else folder for study, folder in zip(studies, folders, strict=True)]
+    return dict(zip(labels, studies, strict=True))
+
+
+def model_of(study: Results) -> str:
+    """The hash of what the study's model computes; empty before it began."""
+    return str(study.facts.get("task", {}).get("model", ""))
+
+
+def why_not_joined(one: str, other: str, studies: Mapping[str, Results]) -> str | None:
+    """Why no network can be in both studies; None where it can."""
+    for label in (one, other):
+        if not model_of(studies[label]):
+            return f"{label} has not begun to search"
+    if model_of(studies[one]) != model_of(studies[other]):
+        return f"the models of {one} and {other} differ, so no network is in both"
+    return None
+
+
+def why_not_judged(one: str, other: str, studies: Mapping[str, Results]) -> str | None:
+    """Why no network of one of these studies can be judged among those of the other; None where it can."""
+    if reason := why_not_joined(one, other, studies):
+        return reason
+    if _fact(studies[one], "data") != _fact(studies[other], "data"):
+        return f"{one} and {other} have other data, so their errors cannot be compared"
+    if studies[one].settled != studies[other].settled:
+        ahead, behind = (one, other) if studies[one].settled else (other, one)
+        return (
+            f"{behind} still searches and {ahead} is settled, and screening figures are not set against final ones; "
+            f"the search command of {behind} goes on with it"
+        )
+    return None
+
+
+def seen_by(study: Results, identities: Identities) -> dict[Identity, Seen]:
+    """Every network that the study's device showed at the fidelity of the study's front: its own trials, then visits.
+
+    The study's own trials come first, since they were measured beside its front, in one go; of several visits the last
+    counts. A visit that failed is among them, a failed trial of the study's own is not: visitors show what it would do.
+    """
+    model = model_of(study)
+    visits = study.visits if study.settled else ()
+    seen = {
+        identities.of(model, visit.candidate.widths): Seen(as_trial(visit, study), visit)
+        for visit in sorted(visits, key=lambda visit: visit.session)
+    }
+    own = {
+        identities.of(model, trial.candidate.widths): Seen(trial)
+        for trial in study.comparable
+        if trial.candidate and trial.failure is None
+    }
+    return {**seen, **own}
+
+
+def best_measured(study: Results, identities: Identities) -> dict[Identity, Measurement]:
+    """Of every network that ran on the study's device, the measurement of the highest grade; the study's own before a visit."""
+    model = model_of(study)
+    screened = [trial for trial in study.trials if trial.fidelity == "screen"]
+    settled = [trial for trial in study.trials if trial.fidelity == "full"]
+    ran: list[Trial | Visit] = [*screened, *study.visits, *settled]
+    return {
+        identities.of(model, one.candidate.widths): one.measurement for one in ran if one.candidate and one.measurement
+    }
+
+
+def as_trial(visit: Visit, study: Results) -> Trial:
+    """A visit as if it were a trial of the ``study`` that it came to: in that study's objectives and within its limits.
+
+    The error is the candidate's own: the same weights were judged at home. A visit that failed has no objectives.
+    """
+    trial = Trial(
+        number=visit.number,
+        genome=(),  # its widths are of its own study's space; this one need not have them
+        fidelity="full",
+        candidate=visit.candidate,
+        artifact=visit.artifact,
+        measurement=visit.measurement,
+        failure=visit.failure,
+    )
+    if visit.artifact is None or visit.measurement is None:
+        return trial
+    values, intervals = outcomes(visit.candidate, visit.artifact, visit.measurement)
+    limits = study.study.limits.given
+    return replace(
+        trial,
+        objectives={name: values[name] for name in study.objectives},
+        intervals={name: intervals[name] for name in study.objectives if name in intervals},
+        limited={name: values[name] for name in limits},
+        violation=violation(values, limits),
+    )
+
+
+def _fact(study: Results, name: str) -> Any:
+    return study.facts.get("task", {}).get(name)
