@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
+from joulefront import schema
 from joulefront.cache import disk, write_durably
 from joulefront.config import StudyConfig, parse, read
 from joulefront.errors import ConfigError, StoreError
@@ -31,59 +32,6 @@ from joulefront.records import Fidelity, Measurement, Score, Trial, Visit
 _STUDY = "study.toml"
 _DATABASE = "study.sqlite"
 _LOCK = ".lock"
-_SCHEMA_VERSION = 2
-
-_tables = sql.MetaData()
-_facts = sql.Table(
-    "facts",
-    _tables,
-    sql.Column("name", sql.String, primary_key=True),
-    sql.Column("value", sql.JSON, nullable=False),
-)
-_trials = sql.Table(
-    "trials",
-    _tables,
-    sql.Column("number", sql.Integer, primary_key=True),
-    sql.Column("fidelity", sql.String, nullable=False),
-    sql.Column("genome", sql.String, nullable=False),
-    sql.Column("record", sql.JSON, nullable=False),
-    sql.Column("created", sql.String, nullable=False),
-    sql.UniqueConstraint("fidelity", "genome"),
-)
-_samples = sql.Table(
-    "samples",
-    _tables,
-    sql.Column("trial", sql.ForeignKey("trials.number"), primary_key=True),
-    sql.Column("repeat", sql.Integer, primary_key=True),
-    # Little-endian float64, one value an inference, in the order in which they were taken.
-    sql.Column("latency_s", sql.LargeBinary, nullable=False),
-)
-_visits = sql.Table(
-    "visits",
-    _tables,
-    sql.Column("session", sql.String, primary_key=True),
-    sql.Column("home", sql.String, primary_key=True),
-    sql.Column("number", sql.Integer, primary_key=True),
-    sql.Column("record", sql.JSON, nullable=False),
-    sql.Column("created", sql.String, nullable=False),
-)
-_visit_samples = sql.Table(
-    "visit_samples",
-    _tables,
-    sql.Column("session", sql.String, primary_key=True),
-    sql.Column("home", sql.String, primary_key=True),
-    sql.Column("number", sql.Integer, primary_key=True),
-    sql.Column("repeat", sql.Integer, primary_key=True),
-    sql.Column("latency_s", sql.LargeBinary, nullable=False),  # as in samples
-    sql.ForeignKeyConstraint(["session", "home", "number"], ["visits.session", "visits.home", "visits.number"]),
-)
-_decisions = sql.Table(
-    "decisions",
-    _tables,
-    sql.Column("name", sql.String, primary_key=True),
-    sql.Column("value", sql.JSON, nullable=False),
-    sql.Column("created", sql.String, nullable=False),
-)
 
 
 class Store:
@@ -165,10 +113,14 @@ class Store:
 
     def trials(self, fidelity: Fidelity | None = None, *, samples: bool = False) -> list[Trial]:
         """All trials in the order in which they were recorded, or those of one fidelity; with their samples on request."""
-        chosen = [_trials.c.fidelity == fidelity] if fidelity else []
+        chosen = [schema.trials.c.fidelity == fidelity] if fidelity else []
         with self._transaction() as connection:
-            rows = connection.execute(sql.select(_trials).where(*chosen).order_by(_trials.c.number)).all()
-            blobs = connection.execute(sql.select(_samples).order_by(_samples.c.repeat)).all() if samples else []
+            rows = connection.execute(sql.select(schema.trials).where(*chosen).order_by(schema.trials.c.number)).all()
+            blobs = (
+                connection.execute(sql.select(schema.samples).order_by(schema.samples.c.repeat)).all()
+                if samples
+                else []
+            )
         repeats_s: dict[int, list[tuple[float, ...]]] = {}
         for blob in blobs:
             repeats_s.setdefault(blob.trial, []).append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
@@ -181,13 +133,15 @@ class Store:
     def recorded(self) -> dict[int, datetime]:
         """When each trial was recorded, by its number."""
         with self._transaction() as connection:
-            rows = connection.execute(sql.select(_trials.c.number, _trials.c.created)).all()
+            rows = connection.execute(sql.select(schema.trials.c.number, schema.trials.c.created)).all()
         return {row.number: datetime.fromisoformat(row.created) for row in rows}
 
     def repeat_medians_s(self) -> dict[int, tuple[float, ...]]:
         """The median of each repeat's samples in s, by the trial's number."""
         with self._transaction() as connection:
-            blobs = connection.execute(sql.select(_samples).order_by(_samples.c.trial, _samples.c.repeat)).all()
+            blobs = connection.execute(
+                sql.select(schema.samples).order_by(schema.samples.c.trial, schema.samples.c.repeat)
+            ).all()
         medians_s: dict[int, tuple[float, ...]] = {}
         for blob in blobs:
             median_s = float(np.median(np.frombuffer(blob.latency_s, "<f8")))
@@ -196,18 +150,18 @@ class Store:
 
     def samples(self, number: int) -> tuple[tuple[float, ...], ...]:
         """Every latency sample of one trial in s: one tuple a repeat."""
-        of = sql.select(_samples).where(_samples.c.trial == number).order_by(_samples.c.repeat)
+        of = sql.select(schema.samples).where(schema.samples.c.trial == number).order_by(schema.samples.c.repeat)
         with self._transaction() as connection:
             blobs = connection.execute(of).all()
         return tuple(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()) for blob in blobs)
 
     def visits(self, *, samples: bool = False) -> list[Visit]:
         """The networks of other studies that were measured here, as they came; with their samples on request."""
-        if self._format < _SCHEMA_VERSION:
+        if self._format < schema.VERSION:
             return []  # an older study's, opened to be read
         with self._transaction() as connection:
-            rows = connection.execute(sql.select(_visits).order_by(_visits.c.created)).all()
-            ordered = sql.select(_visit_samples).order_by(_visit_samples.c.repeat)
+            rows = connection.execute(sql.select(schema.visits).order_by(schema.visits.c.created)).all()
+            ordered = sql.select(schema.visit_samples).order_by(schema.visit_samples.c.repeat)
             blobs = connection.execute(ordered).all() if samples else []
         repeats_s: dict[tuple[str, str, int], list[tuple[float, ...]]] = {}
         for blob in blobs:
@@ -234,9 +188,9 @@ class Store:
         ]
         with self._transaction() as connection:
             record = self._visit.dump_python(bare, mode="json")
-            connection.execute(_visits.insert(), {**name, "record": record, "created": _now()})
+            connection.execute(schema.visits.insert(), {**name, "record": record, "created": _now()})
             if samples:
-                connection.execute(_visit_samples.insert(), samples)
+                connection.execute(schema.visit_samples.insert(), samples)
         return visit
 
     def record(self, trial: Trial) -> Trial:
@@ -255,13 +209,13 @@ class Store:
         ]
         with self._transaction() as connection:
             try:
-                connection.execute(_trials.insert(), row)
+                connection.execute(schema.trials.insert(), row)
             except IntegrityError as error:
                 raise StoreError(
                     f"{self.folder}: trial {trial.number} was recorded already; the study's results were changed from outside"
                 ) from error
             if samples:
-                connection.execute(_samples.insert(), samples)
+                connection.execute(schema.samples.insert(), samples)
         return trial
 
     def add_test(self, trial: Trial, score: Score) -> Trial:
@@ -269,32 +223,38 @@ class Store:
         tested = replace(trial, test=score)
         with self._transaction() as connection:
             connection.execute(
-                _trials.update().where(_trials.c.number == trial.number).values(record=self._without_samples(tested))
+                schema.trials.update()
+                .where(schema.trials.c.number == trial.number)
+                .values(record=self._without_samples(tested))
             )
         return tested
 
     def decide(self, name: str, value: Any) -> Any:
         """The decision recorded under ``name``; where there is none, ``value`` becomes it. Plain values only."""
         with self._transaction() as connection:
-            row = connection.execute(sql.select(_decisions.c.value).where(_decisions.c.name == name)).first()
+            row = connection.execute(
+                sql.select(schema.decisions.c.value).where(schema.decisions.c.name == name)
+            ).first()
             if row is not None:
                 return row.value
-            connection.execute(_decisions.insert(), {"name": name, "value": value, "created": _now()})
+            connection.execute(schema.decisions.insert(), {"name": name, "value": value, "created": _now()})
         return json.loads(json.dumps(value))
 
     def decided(self, name: str) -> Any | None:
         """The decision recorded under ``name``, or None."""
         with self._transaction() as connection:
-            row = connection.execute(sql.select(_decisions.c.value).where(_decisions.c.name == name)).first()
+            row = connection.execute(
+                sql.select(schema.decisions.c.value).where(schema.decisions.c.name == name)
+            ).first()
         return None if row is None else row.value
 
     def freeze(self, name: str, value: Mapping[str, Any]) -> None:
         """Record a fact that must be the same whenever the study goes on; raises ConfigError naming what differs."""
         value = json.loads(json.dumps(value))
         with self._transaction() as connection:
-            row = connection.execute(sql.select(_facts.c.value).where(_facts.c.name == name)).first()
+            row = connection.execute(sql.select(schema.facts.c.value).where(schema.facts.c.name == name)).first()
             if row is None:
-                connection.execute(_facts.insert(), {"name": name, "value": value})
+                connection.execute(schema.facts.insert(), {"name": name, "value": value})
                 return
         changes = _changes(row.value, value)
         if changes:
@@ -306,12 +266,12 @@ class Store:
     def facts(self) -> dict[str, dict[str, Any]]:
         """Every frozen fact by its name."""
         with self._transaction() as connection:
-            return {row.name: dict(row.value) for row in connection.execute(sql.select(_facts)).all()}
+            return {row.name: dict(row.value) for row in connection.execute(sql.select(schema.facts)).all()}
 
     def fact(self, name: str) -> dict[str, Any]:
         """A frozen fact, empty when there is none."""
         with self._transaction() as connection:
-            row = connection.execute(sql.select(_facts.c.value).where(_facts.c.name == name)).first()
+            row = connection.execute(sql.select(schema.facts.c.value).where(schema.facts.c.name == name)).first()
         return {} if row is None else dict(row.value)
 
     def close(self) -> None:
@@ -343,13 +303,13 @@ class Store:
     def _check_schema(self, *, create: bool) -> None:
         with self._transaction() as connection:
             self._format = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-            if self._format < _SCHEMA_VERSION and create:  # what an older one lacks are whole tables
-                _tables.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-                self._format = _SCHEMA_VERSION
-        if not 1 <= self._format <= _SCHEMA_VERSION:
+            if self._format < schema.VERSION and create:  # what an older one lacks are whole tables
+                schema.tables.create_all(connection)
+                connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
+                self._format = schema.VERSION
+        if not 1 <= self._format <= schema.VERSION:
             raise ConfigError(
-                f"{self.folder}: written by another version of Joulefront (format {self._format}, expected {_SCHEMA_VERSION})"
+                f"{self.folder}: written by another version of Joulefront (format {self._format}, expected {schema.VERSION})"
             )
 
     @contextmanager
