@@ -1,0 +1,69 @@
+// A table that is sorted by any column, by click or by keyboard, and filtered.
+//
+// columns: {label, note, value(row) to sort and compare by, cell(row) to show, numeric}
+// `words(row)` is what a filter's words are looked for in. `key(row)` breaks ties and names rows.
+function sortableTable({ caption, columns, rows, words, filtered }) {
+  const body = el("tbody");
+  const all = rows.map((row) => ({ row, text: words(row).toLowerCase(), line: null }));
+  let order = { column: 0, up: true };
+  let wanted = "";
+
+  const line = (entry) => {
+    entry.line ||= el("tr", {}, columns.map((column, index) => {
+      const cell = el(index ? "td" : "th", { class: column.numeric ? "number" : null, scope: index ? null : "row" });
+      cell.append(...[column.cell(entry.row)].flat().filter((part) => part !== null && part !== undefined));
+      return cell;
+    }));
+    return entry.line;
+  };
+  const show = () => {
+    const column = columns[order.column];
+    const kept = all.filter(matcher(wanted, columns));
+    const keyed = kept.map((entry) => [column.value(entry.row), entry]);
+    keyed.sort(([a], [b]) => compared(a, b, order.up));
+    body.replaceChildren(...keyed.map(([, entry]) => line(entry)));
+    heads.forEach((head, index) => {
+      if (index === order.column) head.setAttribute("aria-sort", order.up ? "ascending" : "descending");
+      else head.removeAttribute("aria-sort");
+    });
+    filtered(kept.length, all.length);
+  };
+  const heads = columns.map((column, index) => el("th", { scope: "col", class: column.numeric ? "number" : null },
+    el("button", {
+      type: "button", title: column.note,
+      onclick: () => {
+        order = { column: index, up: order.column === index ? !order.up : true };
+        show();
+      },
+    }, column.label)));
+  const table = el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, heads)), body);
+  return { table, filter: (text) => { wanted = text; show(); }, show };
+}
+
+// What is missing comes last, whichever way one sorts.
+function compared(a, b, up) {
+  const missing = [a, b].map((value) => value === null || value === undefined);
+  if (missing[0] || missing[1]) return missing[0] - missing[1];
+  const difference = typeof a === "string" ? a.localeCompare(b) : a - b;
+  return up ? difference : -difference;
+}
+
+// A filter's words must all occur; one such as "latency<0.05" compares what the column of that name shows.
+function matcher(text, columns) {
+  const tests = text.toLowerCase().split(/\s+/).filter(Boolean).map((word) => {
+    const [, name, sign, limit] = word.match(/^([a-z][\w.]*)(<=|>=|<|>)(-?[\d.]+)$/) || [];
+    const column = name && columns.find((one) => one.numeric && one.label.toLowerCase().startsWith(name));
+    if (!column) return (entry) => entry.text.includes(word);
+    return (entry) => {
+      const value = column.value(entry.row);
+      if (value === null || value === undefined) return false;
+      return { "<": value < limit, ">": value > limit, "<=": value <= limit, ">=": value >= limit }[sign];
+    };
+  });
+  return (entry) => tests.every((test) => test(entry));
+}
+
+// Tables scroll within their own box, which is reached by keyboard.
+function tableBox(table, label) {
+  return el("div", { class: "box", tabindex: 0, role: "region", "aria-label": label }, table);
+}

@@ -1,0 +1,77 @@
+// The table of the front, or of all trials.
+const MOST_WIDTH_COLUMNS = 8;
+
+function trialsPart(study) {
+  if (!study.trials.length) return null;
+  const place = el("div");
+  const count = el("span", { class: "quiet", role: "status" });
+  const filter = el("input", { type: "search", placeholder: "filter: knee, failed, latency<0.05 …", "aria-label": "Filter the trials" });
+  let current = null;
+  const choose = (which) => {
+    const rows = which === "front" ? study.trials.filter((trial) => study.onFront.has(trial.trial) || trial.trial === study.unpruned) : study.trials;
+    current = sortableTable({
+      caption: which === "front" ? "The front and the unpruned network" : "All trials",
+      columns: trialColumns(study), rows, words: (trial) => trialWords(study, trial),
+      filtered: (shown, all) => { count.textContent = shown === all ? plural(all, "trial") : `${shown} of ${plural(all, "trial")}`; },
+    });
+    current.filter(filter.value);
+    place.replaceChildren(tableBox(current.table, "Trials; scrolls sideways where it is wide"));
+  };
+  let waiting;
+  filter.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => current.filter(filter.value), 80); });
+  place.addEventListener("click", (event) => {
+    const link = event.target.closest("tbody tr")?.querySelector("a");
+    if (link && !event.target.closest("a") && !String(getSelection())) link.click();
+  });
+  const first = study.front.length ? "front" : "all";
+  const box = section("trials", "Trials", el("div", { class: "controls" },
+    segmented("Which trials", [["front", "front"], ["all", "all trials"]], first, choose), filter, count), place);
+  choose(first);
+  return { box, drawings: [] };
+}
+
+function trialColumns(study) {
+  const unpruned = study.byNumber.get(study.unpruned);
+  const columns = [
+    { label: "trial", numeric: true, value: (trial) => trial.trial, cell: (trial) => trialLink(trial.trial, String(trial.trial)) },
+    { label: "mark", value: (trial) => marks(study, trial).map((mark) => mark.text).join(" ") || null,
+      cell: (trial) => marks(study, trial).map((mark) => badge(mark.text, mark.kind)) },
+    { label: "fidelity", value: (trial) => trial.fidelity, cell: (trial) => trial.fidelity, note: "How thoroughly it was recovered and judged" },
+  ];
+  for (const axis of study.axes.filter((one) => one.name !== "error")) {
+    const word = study.provenance[axis.name];
+    columns.push({
+      label: axis.title + (word && word !== "mixed" ? ` (${word})` : ""), numeric: true,
+      value: (trial) => (axis.name in trial.values ? trial.values[axis.name] * axis.factor : null),
+      cell: (trial) => [inUnit(axis, trial.values[axis.name]),
+        ["latency_s", "energy_j"].includes(axis.name) ? el("small", {}, halfWidth(trial.values[axis.name], trial.intervals[axis.name])) : null,
+        word === "mixed" && trial.provenance[axis.name] ? provenance(trial.provenance[axis.name]) : null],
+    });
+    if (axis.name === "latency_s" && unpruned) {
+      const share = (trial) => (trial.fidelity === unpruned.fidelity && "latency_s" in trial.values ? trial.values.latency_s / unpruned.values.latency_s : null);
+      columns.push({ label: "share", numeric: true, note: "Of the unpruned network's latency, at the same fidelity",
+        value: share, cell: (trial) => (share(trial) === null ? "" : share(trial).toFixed(2)) });
+    }
+  }
+  return [...columns, ...widthColumns(study),
+    { label: "remarks", value: (trial) => remark(trial) || null, cell: (trial) => el("span", { class: "remark", title: remark(trial) || null }, remark(trial)) }];
+}
+
+function widthColumns(study) {
+  const width = (trial, index) => study.genes[index].widths[trial.genome[index]];
+  if (study.genes.length > MOST_WIDTH_COLUMNS) {
+    const text = (trial) => study.genes.map((_, index) => width(trial, index)).join(" ");
+    return [{ label: "widths", value: text, cell: (trial) => el("span", { class: "remark" }, text(trial)) }];
+  }
+  return study.genes.map((gene, index) => ({
+    label: gene.name, numeric: true, note: `Channels of ${gene.name}`, value: (trial) => width(trial, index), cell: (trial) => String(width(trial, index)) }));
+}
+
+function remark(trial) {
+  return trial.failure ? `${trial.failure.kind}: ${trial.failure.message}` : trial.warnings.join("; ");
+}
+
+function trialWords(study, trial) {
+  return [`trial ${trial.trial}`, trial.fidelity, ...marks(study, trial).map((mark) => mark.text), remark(trial),
+    ...study.genes.map((gene, index) => `${gene.name}=${gene.widths[trial.genome[index]]}`)].join(" ");
+}

@@ -1,0 +1,63 @@
+"""What plots say of a trial at a glance, safe for plotly, which reads some HTML in its texts."""
+
+from __future__ import annotations
+
+from html import escape
+
+from joulefront.records import Trial
+from joulefront.report.axes import AXES, Axis, interval, value
+from joulefront.report.visible import visible
+from joulefront.results import Results
+
+_MOST_LAYERS = 8
+_LONGEST_NAME = 28
+
+
+def plain(text: str) -> str:
+    """A text that plotly shows as it is written, whatever it holds."""
+    return escape(visible(text), quote=False)
+
+
+def hover(results: Results, trial: Trial) -> str:
+    """What is worth knowing of a trial at a glance."""
+    marks = [
+        word
+        for word, marked in (("knee", results.knee), ("unpruned", results.unpruned))
+        if marked and marked.number == trial.number
+    ]
+    lines = [f"<b>trial {trial.number}</b>" + "".join(f" · {mark}" for mark in marks)]
+    for name in ("error", "test_accuracy", "latency_s", "energy_j"):
+        shown = _with_interval(trial, AXES[name])
+        if shown:
+            lines.append(f"{AXES[name].label} {shown}{_provenance(trial, name)}")
+    parts = [f"{plain(short(gene.name))} {gene.widths[index]}"
+             for gene, index in zip(results.space.genes, trial.genome, strict=False)]  # fmt: skip
+    more = f" and {len(parts) - _MOST_LAYERS} more" if len(parts) > _MOST_LAYERS else ""
+    lines.append(", ".join(parts[:_MOST_LAYERS]) + more)
+    remarks = [f"fidelity {trial.fidelity}"]
+    if trial.measurement and trial.measurement.warnings:
+        remarks.append(f"{len(trial.measurement.warnings)} warnings")
+    if trial.violation:
+        remarks.append("breaks a limit")
+    return "<br>".join([*lines, ", ".join(remarks)])
+
+
+def _with_interval(trial: Trial, axis: Axis) -> str | None:
+    middle, ends = value(trial, axis.name), interval(trial, axis.name)
+    if middle is None:
+        return None
+    return axis.shown(middle) + (f" ({axis.shown(ends[0])} to {axis.shown(ends[1])})" if ends else "")
+
+
+def _provenance(trial: Trial, name: str) -> str:
+    measured = trial.measurement
+    word = {"latency_s": measured.provenance, "energy_j": measured.energy_provenance}.get(name) if measured else None
+    return f", {word}" if word else ""
+
+
+def short(name: str) -> str:
+    """A name with its middle left out where it is long: layers differ at either end."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    half = _LONGEST_NAME // 2
+    return f"{name[:half]}…{name[-half + 1 :]}"

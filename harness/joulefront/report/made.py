@@ -1,0 +1,115 @@
+"""How a study's numbers were made, as headings with labelled texts: what a reader needs to judge them, or to repeat them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from joulefront.config import Plugin
+from joulefront.report.axes import AXES
+from joulefront.report.reading import reading
+from joulefront.results import Results
+
+Rows = list[tuple[str, str]]
+
+
+def how_made(results: Results) -> list[dict[str, Any]]:
+    """Each a ``title`` and ``rows`` of a label and a text, in the order in which a reader asks."""
+    parts = {
+        "Device": _facts(results.facts.get("device", {}), but=("sensor", "sensor_covers", "sensor_reason", "sensors")),
+        "Meter": _meter(results.facts.get("device", {})),
+        "Code": _facts(results.facts.get("target", {})),
+        "Measuring": _measuring(results),
+        "Accuracy": _accuracy(results),
+        "Search": _search(results),
+        "Task": _task(results),
+        "Versions": _facts(results.facts.get("versions", {})),
+        "Reading the numbers": reading(),
+    }
+    return [{"title": title, "rows": rows} for title, rows in parts.items() if rows]
+
+
+def _facts(facts: Mapping[str, Any], but: tuple[str, ...] = ()) -> Rows:
+    """Whatever was frozen and is known, under its own name."""
+    return [
+        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        for name, value in facts.items()
+        if name not in but and value not in (None, "", [])
+    ]
+
+
+def _meter(device: Mapping[str, Any]) -> Rows:
+    if device.get("sensor"):
+        return [("sensor", str(device["sensor"])), ("covers", str(device.get("sensor_covers") or "not known"))]
+    return [("sensor", f"none: {device.get('sensor_reason') or 'the device told of none'}")]
+
+
+def _measuring(results: Results) -> Rows:
+    measure = results.study.measure
+    plans = {
+        "screening": (measure.repeats, measure.time_s),
+        "full": (measure.full_repeats, measure.full_time_s),
+    }
+    until = (
+        f"each a process of its own, until the 95 % interval of the median latency is within ± {measure.interval:.2%}"
+    )
+    rows = [
+        (f"grade {grade}", f"{repeats} repeats or more, {until}, for {time_s:g} s at most")
+        for grade, (repeats, time_s) in plans.items()
+    ]
+    counts = {grade: [len(results.repeat_medians_s.get(trial.number, ())) for trial in results.trials
+                      if trial.measurement and trial.measurement.grade == grade]
+              for grade in ("screening", "full")}  # fmt: skip
+    rows += [
+        (f"repeats, {grade}", f"{min(found)} to {max(found)} in {len(found)} measurements")
+        for grade, found in counts.items()
+        if found
+    ]
+    return rows
+
+
+def _accuracy(results: Results) -> Rows:
+    recover = results.study.recover
+    again = f"BatchNorm recalibrated on {recover.recalibrate_batches} batches"
+    rows = [
+        (f"fidelity {fidelity}", f"fine-tuned for {epochs:g} epochs, {again}")
+        for fidelity, epochs in (("screen", recover.screen_epochs), ("full", recover.full_epochs))
+    ]
+    judged = {trial.fidelity: trial.candidate.score.examples for trial in results.trials if trial.candidate}
+    rows += [(f"validation, {fidelity}", f"{examples:,} examples") for fidelity, examples in judged.items()]
+    tested = next((trial.test for trial in results.trials if trial.test), None)
+    if tested:
+        rows.append(("test", f"{tested.examples:,} examples, looked at once, by the settled front only"))
+    rows.append(
+        (
+            "fine-tuning",
+            f"learning rate {recover.learning_rate:g}, batches of {recover.batch_size}, {recover.precision}",
+        )
+    )
+    return rows  # fmt: skip
+
+
+def _search(results: Results) -> Rows:
+    study = results.study
+    rows = [
+        ("kind", f"{_plugin(study.search)}, seed {study.search.seed}, {study.search.evaluations} networks to measure"),
+        ("minimises", ", ".join(AXES[name].label for name in results.objectives) or "not known yet"),
+        ("channels kept", _plugin(study.criterion)),
+    ]
+    if left_out := [name for name in study.objectives if name not in results.objectives and results.objectives]:
+        rows.append(("left out", f"{', '.join(AXES[name].label for name in left_out)}: the device has no meter"))
+    if results.space.genes:
+        rows.append(("chooses from", f"{results.space.size:,} networks, by {len(results.space.genes)} widths"))
+    rows += [(f"limit on {AXES[name].label}", AXES[name].shown(limit)) for name, limit in study.limits.given.items()]
+    if results.origin:
+        rows.append(("study file", str(results.origin)))
+    return rows
+
+
+def _task(results: Results) -> Rows:
+    """The task's name, and the hashes that tell one model, data and code from another."""
+    return [("kind", _plugin(results.study.task)), *_facts(results.facts.get("task", {}))]
+
+
+def _plugin(plugin: Plugin) -> str:
+    return " ".join([plugin.kind, *(f"{name}={value}" for name, value in plugin.arguments.items())])

@@ -1,0 +1,133 @@
+"""What a study's page shows, as one JSON document: all values in SI units, all texts visible."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from joulefront.records import Score, Trial
+from joulefront.report.axes import Axis, interval, known_axes, value
+from joulefront.report.course_plots import hypervolume_plot, session_plot, widths_plot
+from joulefront.report.headline import headline, remarks
+from joulefront.report.made import how_made
+from joulefront.report.plots import front_plot, front_plot_3d
+from joulefront.report.visible import all_visible
+from joulefront.results import Results
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def study_document(results: Results) -> dict[str, Any]:
+    """The document of one study. ``figures`` are plotly's; one that cannot be drawn is None."""
+    axes = known_axes(results)
+    volume = results.hypervolume
+    words = {name: _provenance(results, name) for name in ("latency_s", "energy_j")}
+    document = {
+        "kind": "study",
+        "study": results.name,
+        "device": results.study.device,
+        "state": "settled" if results.settled else "searching",
+        "read": datetime.now(UTC).isoformat(timespec="seconds"),
+        "headline": _sentence_case(headline(results)),
+        "notes": remarks(results),
+        "provenance": words,
+        "provenances": sorted({word for word in words.values() if word}),
+        "objectives": list(results.objectives),
+        "limits": results.study.limits.given,
+        "axes": [asdict(axis) | {"title": axis.title} for axis in axes],
+        "genes": [{"name": gene.name, "widths": list(gene.widths)} for gene in results.space.genes],
+        "front": [trial.number for trial in results.front],
+        "knee": results.knee.number if results.knee else None,
+        "unpruned": results.unpruned.number if results.unpruned else None,
+        "hypervolume": volume.value if volume else None,
+        "trials": [trial_document(results, trial, axes) for trial in results.trials],
+        "warnings": _warnings(results),
+        "failures": _grouped(
+            (f"{trial.failure.kind}: {trial.failure.message}", trial.number)
+            for trial in results.trials
+            if trial.failure
+        ),
+        "made": how_made(results),
+    }
+    return {**all_visible(document), "figures": _figures(results)}
+
+
+def trial_document(results: Results, trial: Trial, axes: Iterable[Axis]) -> dict[str, Any]:
+    """One trial's whole journey."""
+    measured, candidate, artifact = trial.measurement, trial.candidate, trial.artifact
+    values = {axis.name: found for axis in axes if (found := value(trial, axis.name)) is not None}
+    recorded = results.recorded.get(trial.number)
+    return {
+        "trial": trial.number,
+        "genome": list(trial.genome),
+        "fidelity": trial.fidelity,
+        "grade": measured.grade if measured else None,
+        "values": values,
+        "intervals": {name: list(ends) for name in values if (ends := interval(trial, name))},
+        "scores": [_score(score) for score in (candidate.score if candidate else None, trial.test) if score],
+        "repeat_medians_s": list(results.repeat_medians_s.get(trial.number, ())),
+        "provenance": {"latency_s": measured.provenance, "energy_j": measured.energy_provenance} if measured else {},
+        "energy_reason": measured.energy_reason if measured else None,
+        "conditions": {when: dict(read) for when, read in measured.conditions.items()} if measured else {},
+        "violation": trial.violation,
+        "warnings": list(measured.warnings) if measured else [],
+        "failure": asdict(trial.failure) if trial.failure else None,
+        "weights_sha256": candidate.sha256 if candidate else None,
+        "library_sha256": artifact.sha256 if artifact else None,
+        "recorded": recorded.isoformat(timespec="seconds") if recorded else None,
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {
+        "split": score.split,
+        "metric": score.metric,
+        "interval": [1 - score.error.high, 1 - score.error.low],
+        "examples": score.examples,
+    }
+
+
+def _provenance(results: Results, name: str) -> str | None:
+    """The word that holds for every value of a quantity, or "mixed"; None where there is none."""
+    measured = [trial.measurement for trial in results.trials if trial.measurement]
+    words = {one.provenance if name == "latency_s" else one.energy_provenance for one in measured} - {None}
+    return "mixed" if len(words) > 1 else next(iter(words), None)
+
+
+def _warnings(results: Results) -> list[dict[str, Any]]:
+    return _grouped(
+        (warning, trial.number)
+        for trial in results.trials
+        if trial.measurement
+        for warning in trial.measurement.warnings
+    )
+
+
+def _grouped(reasons: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+    """Reasons that differ by nothing but numbers are one, the most frequent first; ``reason`` is the first one's words."""
+    groups: dict[str, dict[str, Any]] = {}
+    for reason, number in reasons:
+        group = groups.setdefault(_NUMBER.sub("#", reason), {"reason": reason, "alike": True, "trials": []})
+        group["alike"] = group["alike"] and group["reason"] == reason
+        if number not in group["trials"]:
+            group["trials"].append(number)
+    return sorted(groups.values(), key=lambda group: -len(group["trials"]))
+
+
+def _figures(results: Results) -> dict[str, Mapping[str, Any] | None]:
+    drawn = {
+        "front": front_plot(results) if results.trials else None,
+        "front3d": front_plot_3d(results) if results.trials else None,
+        "hypervolume": hypervolume_plot(results),
+        "widths": widths_plot(results),
+        "session": session_plot(results),
+    }
+    return {name: json.loads(figure.to_json()) if figure else None for name, figure in drawn.items()}
+
+
+def _sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]
