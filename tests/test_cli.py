@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from joulefront import cli
+from written import write_study
 
 STUDY = 'name = "x"\n[task]\nkind = "digits"\n[prepare]\nworkers = 1\n[search]\nevaluations = 4\npopulation = 4\n'
 SHORT = (
@@ -380,10 +381,18 @@ def test_a_mistake_about_devices_is_one_message(
     assert shown.out == ""
 
 
-def test_a_front_is_shown_without_torch_and_tvm() -> None:
+def test_results_are_shown_without_torch_and_tvm(tmp_path: Path) -> None:
+    folder = str(write_study(tmp_path, count=4))
+    verbs = (["front"], ["trials"], ["trials", "--csv"], ["trials", "0"], ["watch"], ["report", "--figure", "x.svg"])
     code = (
-        "import sys; from joulefront.report import documents, tables; from joulefront.store import Store\n"
-        "print(sorted(set(sys.modules) & {'torch', 'tvm', 'tvm_ffi'}))"
+        "import sys\nfrom joulefront.cli import main\n"
+        f"for verb, *options in {verbs!r}:\n"
+        f"    sys.argv = ['joulefront', verb, {folder!r}, *options]\n"
+        "    try: main()\n"
+        "    except SystemExit as ended: assert not ended.code\n"
+        "    print()\n"
+        "    print('heavy', verb, sorted(set(sys.modules) & {'torch', 'tvm', 'tvm_ffi'}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    said = [line for line in done.stdout.splitlines() if line.startswith("heavy")]
+    assert said == [f"heavy {verb} []" for verb, *_ in verbs]

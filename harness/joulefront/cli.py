@@ -130,11 +130,12 @@ def schema(of: str) -> None:
 @click.argument("study", type=click.Path(path_type=Path))
 @_results
 @_device
+@click.option("--live", is_flag=True, help="Show the front while it grows, where there is a terminal.")
 @devices_option
 @as_json_option
-def search(study: Path, results: Path, device: str | None, as_json: bool) -> None:
+def search(study: Path, results: Path, device: str | None, live: bool, as_json: bool) -> None:
     """Run the study in the file STUDY; the same command again goes on where it stopped."""
-    _search(study, results, as_json, device)
+    _search(study, results, as_json, device, live=live)
 
 
 @cli.command()
@@ -165,13 +166,16 @@ def demo(quick: bool, results: Path, as_json: bool) -> None:
     _search(demo_file(quick=quick), results, as_json)
 
 
-def _search(study: Path, results: Path, as_json: bool, device: str | None = None) -> None:
+def _search(study: Path, results: Path, as_json: bool, device: str | None = None, *, live: bool = False) -> None:
+    from joulefront.config import StudyConfig, parse, study_text
     from joulefront.report import documents, tables
+    from joulefront.report.live import live_progress
     from joulefront.report.progress import progress
     from joulefront.results import read
     from joulefront.study import open_bench, run
 
-    with results_only(), progress() as listener:
+    name = parse(study_text(study, device), StudyConfig, source=str(study)).name
+    with results_only(), live_progress(results / name) if live else progress() as listener:
         folder = run(study, results, listener, open_bench, device=device)
     show(documents.front(read(folder)), as_json, tables.front)
     if not as_json:

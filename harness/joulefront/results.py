@@ -96,11 +96,11 @@ def read(folder: Path) -> Results:
         return of_store(store)
 
 
-def of_store(store: Store) -> Results:
-    """What an open store holds by now."""
+def of_store(store: Store, *, medians: bool = True) -> Results:
+    """What an open store holds by now; without the ``medians`` of repeats, which need every sample, where nobody looks."""
     with store.snapshot():
         origin = store.decided("origin")
-        recorded, repeat_medians_s = store.recorded(), store.repeat_medians_s()
+        recorded, repeat_medians_s = store.recorded(), store.repeat_medians_s() if medians else {}
         return Results(
             folder=store.folder,
             study=store.study,

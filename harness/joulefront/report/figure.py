@@ -141,7 +141,7 @@ def _panel(axes: Axes, studies: Sequence[Results], cost: _Cost) -> None:
         axes.set_xticks([])
         axes.text(0.5, 0.5, "no network has been measured yet", transform=axes.transAxes, ha="center", va="center")
     else:
-        _scale(axes, [estimate.value * 1e3 for trial in shown if (estimate := cost.of(trial))])
+        _scale(axes, [estimate.value * 1e3 for trial in shown if (estimate := cost.of(trial)) and estimate.value > 0])
     axes.set_xlabel(f"{cost.label} ({_words(shown, cost)}; logarithmic)" if shown else cost.label)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
@@ -211,7 +211,7 @@ def _reach(estimates: Sequence[Estimate], factor: float) -> list[list[float]]:
 def _scale(axes: Axes, values: Sequence[float]) -> None:
     """A logarithmic axis whose labels are plain numbers, a few in each decade."""
     axes.set_xscale("log")
-    decades = math.log10(max(values) / min(values))
+    decades = math.log10(max(values) / min(values)) if values else 1.0
     steps: Any = (1,) if decades > 3 else (1, 2, 5) if decades > 0.8 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
     axes.xaxis.set_major_locator(LogLocator(subs=steps))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))

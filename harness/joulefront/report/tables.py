@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from joulefront.report.units import percent, quantities
+from joulefront.report.units import milli, percent, quantities
 
 
 def front(document: Mapping[str, Any]) -> RenderableType:
@@ -111,11 +111,7 @@ def _duration(seconds: float) -> str:
 
 def _milli(row: Mapping[str, Any], name: str, digits: int) -> str:
     """A quantity in thousandths of its unit, with its interval as a share where it has one; empty where it is missing."""
-    value, interval = row["metrics"][name], row["intervals"].get(name)
-    if value is None:
-        return ""
-    half_width = f" ±{(interval[1] - interval[0]) / 2 / value:.1%}" if interval else ""
-    return f"{value * 1e3:.{digits}g}{half_width}"
+    return milli(row["metrics"][name], row["intervals"].get(name), digits)
 
 
 def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> list[str]:

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from joulefront.report.units import percent
+from joulefront.report.units import milli, percent
 
 
 def table(document: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -51,11 +51,7 @@ def _what(row: Mapping[str, Any]) -> str:
 
 
 def _milli(row: Mapping[str, Any], name: str) -> str:
-    value = row.get("metrics", {}).get(name)
-    if value is None:
-        return ""
-    low, high = row["intervals"].get(name, (None, None))
-    return f"{value * 1e3:.4g}" + (f" ±{(high - low) / 2 / value:.1%}" if low is not None else "")
+    return milli(row["metrics"][name], row["intervals"].get(name)) if "metrics" in row else ""
 
 
 def _remarks(document: Sequence[Mapping[str, Any]], ran: Sequence[Mapping[str, Any]]) -> list[str]:
