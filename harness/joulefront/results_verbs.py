@@ -99,13 +99,13 @@ def compare(
 @as_json_option
 def export(folder: Path, pick: str, out: Path, moved: Path | None, as_json: bool) -> None:
     """Write a network of the settled front in FOLDER as files to deploy."""
-    from joulefront.report import tables
     from joulefront.report.progress import progress
+    from joulefront.report.shipped import shipped
     from joulefront.ship import ship
 
     with results_only(), progress() as listener:
         document = ship(folder, pick, out, listener, moved=moved)
-    show(document, as_json, tables.shipped)
+    show(document, as_json, shipped)
 
 
 @click.command()

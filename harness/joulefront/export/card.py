@@ -1,0 +1,111 @@
+"""The card of an exported network: what it is, what it was measured to do, and how each number was made.
+
+Its keys are stable: some may be added, none is renamed. SI units; what is missing is null, with a reason beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from joulefront.records import Array, Estimate, Job, Score, Trial
+from joulefront.results import Results
+
+FORMAT = 1
+"""Goes up when a key's meaning changes."""
+
+ABOUT = {
+    "model.so": "the compiled network, the very bytes that the study timed",
+    "libtvm_runtime.so": "TVM's runtime, which model.so needs",
+    "libtvm_ffi.so": "the interface to it",
+    "LICENSES.txt": "their licences",
+    "network.py": "loads and runs model.so from Python, with the standard library alone",
+    "run.py": "a program around it: checks, times, and runs the network on files",
+    "check.safetensors": "an input and what torch makes of it",
+    "weights.safetensors": "the pruned network's weights; the metadata has its widths",
+    "rebuild.py": "the pruned network in torch, from your own model and these weights",
+    "model.onnx": "the same network for other runtimes",
+    "README.md": "how to use all this",
+}
+"""What each file is; card.json lists all but itself."""
+
+
+def network(results: Results, trial: Trial, job: Job) -> dict[str, Any]:
+    """What the study knows about the network: the first part of a card. ``job`` holds the input to check it on."""
+    candidate, artifact, measurement = trial.candidate, trial.artifact, trial.measurement
+    if candidate is None or artifact is None or measurement is None:
+        raise ValueError(f"trial {trial.number} has no outcome")
+    target, energy_j = artifact.target, measurement.energy_j
+    return {
+        "format": FORMAT,
+        "study": results.name,
+        "trial": trial.number,
+        "unpruned": trial.genome == results.space.full,
+        "genome": list(trial.genome),
+        "widths": dict(candidate.widths),
+        "task": {"kind": results.study.task.kind, "arguments": dict(results.study.task.arguments)},
+        "scores": {"validation": _score(candidate.score), "test": _score(trial.test) if trial.test else None},
+        "test_reason": None if trial.test else "the test split was not looked at",
+        "latency_s": {
+            **_estimate(measurement.latency_s),
+            "repeats": len(results.repeat_medians_s.get(trial.number, ())),
+            "repeat_medians": list(results.repeat_medians_s.get(trial.number, ())),
+            "grade": measurement.grade,
+            "provenance": measurement.provenance,
+        },
+        "energy_j": {**_estimate(energy_j), "provenance": measurement.energy_provenance} if energy_j else None,
+        "energy_reason": measurement.energy_reason,
+        "params": candidate.params,
+        "macs": candidate.macs,
+        "size_b": artifact.size_b,
+        "inputs": _tensors("input", job.inputs),
+        "outputs": _tensors("output", job.expected),
+        "device": {"name": results.study.device, "facts": dict(results.facts["device"])},
+        "target": {
+            "architecture": architecture(trial),
+            "triple": target.triple,
+            "cpu": target.cpu,
+            "features": list(target.features),
+            "threads": target.threads,
+        },
+        "conditions": {when: dict(values) for when, values in measurement.conditions.items()},
+        "versions": dict(results.facts["versions"]),
+    }
+
+
+def architecture(trial: Trial) -> str:
+    """What the network was compiled for, as the kernel calls it: aarch64, x86_64."""
+    assert trial.artifact is not None
+    return trial.artifact.target.triple.partition("-")[0]
+
+
+def listed(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+    """The files of a folder, each with its sha256, its size in bytes, and what it is."""
+    return {
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "size_b": len(data), "about": ABOUT[name]}
+        for name, data in files.items()
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    """``interval`` is the error's."""
+    interval = [score.error.low, score.error.high]
+    return {
+        "metric": score.metric,
+        "error": score.error.value,
+        "interval": interval,
+        "examples": score.examples,
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {"median": estimate.value, "interval": [estimate.low, estimate.high]}
+
+
+def _tensors(prefix: str, arrays: Sequence[Array]) -> list[dict[str, Any]]:
+    """As check.safetensors and model.onnx call them too."""
+    return [
+        {"name": f"{prefix}{index}", "shape": list(array.shape), "dtype": array.dtype}
+        for index, array in enumerate(arrays)
+    ]

@@ -1,0 +1,201 @@
+"""An exported folder at work: with a bare Python, in torch and in onnxruntime; and what it says when it cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from torch import nn
+
+from joulefront import ship
+from shippable import PRUNED, bare, write_shippable
+from simulated import Silent
+
+Shipped = tuple[Path, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the user's model."""
+    return tmp_path_factory.mktemp("user")
+
+
+@pytest.fixture(scope="module")
+def shipped(user: Path, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    """The pruned network in a folder, and the document."""
+    out = tmp_path_factory.mktemp("shipped") / "ship"
+    return out, ship.ship(write_shippable(user), str(PRUNED), out, Silent())
+
+
+@pytest.fixture
+def copy(shipped: Shipped, tmp_path: Path) -> Path:
+    """A copy that may be broken."""
+    return Path(shutil.copytree(shipped[0], tmp_path / "copy"))
+
+
+def stored(folder: Path, name: str) -> np.ndarray[Any, Any]:
+    return safetensors.numpy.load_file(folder / "check.safetensors")[name]
+
+
+def module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"shipped_{path.stem}", path)
+    assert spec
+    assert spec.loader
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.fixture
+def _no_bytecode() -> Iterator[None]:
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    yield
+    sys.dont_write_bytecode = before
+
+
+def test_it_runs_with_a_bare_python_and_gives_torchs_output(shipped: Shipped, tmp_path: Path) -> None:
+    out, _ = shipped
+    checked = bare(out)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "outputs agree with torch's" in checked.stdout
+    assert "no benchmark" in checked.stdout
+    image = stored(out, "input0")
+    np.save(tmp_path / "image.npy", image)
+    (tmp_path / "image.raw").write_bytes(image.tobytes())
+    for name in ("image.npy", "image.raw"):
+        ran = bare(out, str(tmp_path / name))
+        assert (ran.returncode, ran.stderr) == (0, "")
+        expected = stored(out, "output0")
+        assert np.abs(np.array(json.loads(ran.stdout)) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((1, 1, 8, 8), np.float64), "expected float32 of shape [1, 1, 8, 8], 256 bytes, not 512 bytes"),
+        (np.zeros((1, 8, 8, 1), np.float32), "not 256 bytes in the format 'f' of shape [1, 8, 8, 1]"),
+        (np.zeros((1, 1, 8, 8), np.int32), "not 256 bytes in the format 'i'"),
+        (np.asfortranarray(np.zeros((1, 1, 8, 8), np.float32).reshape(8, 8)), "numpy.ascontiguousarray"),
+        (np.zeros((1, 1, 8, 8), ">f4"), "numpy.ascontiguousarray"),
+    ],
+)
+def test_another_input_is_one_message(shipped: Shipped, tmp_path: Path, array: np.ndarray[Any, Any], said: str) -> None:
+    np.save(tmp_path / "image.npy", array)
+    ran = bare(shipped[0], str(tmp_path / "image.npy"))
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert said in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff(", b"\x93NUMPY\x01\x00\x10\x00[().__class__()]", b"abc"]
+)
+def test_a_file_that_is_no_input_is_one_message(shipped: Shipped, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.npy").write_bytes(content)
+    for arguments in ([str(tmp_path / "bad.npy")], [str(tmp_path / "absent.npy")], ["/dev/null", "/dev/null"]):
+        ran = bare(shipped[0], *arguments)
+        assert ran.returncode == 1
+        assert ran.stderr.startswith("run.py: ")
+        assert ran.stderr.count("\n") == 1
+
+
+def _other_machine(folder: Path) -> str:
+    card = json.loads((folder / "card.json").read_text())
+    card["target"]["architecture"] = "riscv64"
+    (folder / "card.json").write_text(json.dumps(card))
+    return "is for 64-bit Linux on riscv64 with glibc 2.28 or later"
+
+
+def _damaged(folder: Path) -> str:
+    with (folder / "model.so").open("ab") as file:
+        file.write(b"x")
+    return "model.so is not there as it was exported: copy the whole folder again"
+
+
+def _missing(folder: Path) -> str:
+    (folder / "libtvm_runtime.so").unlink()
+    return "libtvm_runtime.so is not there as it was exported"
+
+
+def _not_loadable(folder: Path) -> str:
+    """As on a system with an older C library."""
+    (folder / "libtvm_runtime.so").write_bytes(b"no library")
+    card = json.loads((folder / "card.json").read_text())
+    card["files"]["libtvm_runtime.so"]["sha256"] = hashlib.sha256(b"no library").hexdigest()
+    (folder / "card.json").write_text(json.dumps(card))
+    return "libtvm_runtime.so: file too short; it needs 64-bit Linux"
+
+
+def _other_output(folder: Path) -> str:
+    arrays = safetensors.numpy.load_file(folder / "check.safetensors")
+    arrays["output0"][0, 0] += np.abs(arrays["output0"]).max()
+    safetensors.numpy.save_file(arrays, folder / "check.safetensors")
+    return "0.0001 is allowed"
+
+
+def _no_number(folder: Path) -> str:
+    arrays = safetensors.numpy.load_file(folder / "check.safetensors")
+    arrays["output0"][0, 1] = np.nan
+    safetensors.numpy.save_file(arrays, folder / "check.safetensors")
+    return "differ from torch's by inf"
+
+
+def _no_card(folder: Path) -> str:
+    (folder / "card.json").unlink()
+    return "card.json"
+
+
+@pytest.mark.parametrize(
+    "harm", [_other_machine, _damaged, _missing, _not_loadable, _other_output, _no_number, _no_card]
+)
+def test_a_folder_that_cannot_run_says_why(copy: Path, harm: Any) -> None:
+    said = harm(copy)
+    ran = bare(copy)
+    assert ran.returncode == 1
+    assert said in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert "agree" not in ran.stdout
+
+
+@pytest.mark.usefixtures("_no_bytecode")
+def test_the_users_own_model_is_rebuilt(user: Path, shipped: Shipped) -> None:
+    out, _ = shipped
+    rebuild, model = module(out / "rebuild.py").rebuild, module(user / "model.py")
+    whole = model.net()
+    small = rebuild(whole)
+    with torch.no_grad():
+        returned = small(torch.from_numpy(stored(out, "input0"))).numpy()
+    expected = stored(out, "output0")
+    assert np.abs(returned - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert (small[0].out_channels, small[1].num_features, small[3].groups, small[6].in_features) == (8, 8, 8, 128)
+    assert whole[0].out_channels == 16
+
+
+@pytest.mark.usefixtures("_no_bytecode")
+def test_another_model_is_refused(shipped: Shipped) -> None:
+    with pytest.raises(ValueError, match="these are the weights of another model: 9 names differ, such as"):
+        module(shipped[0] / "rebuild.py").rebuild(nn.Sequential(nn.Conv2d(1, 16, 3)))
+
+
+def test_onnx_gives_the_same_and_holds_nothing_of_this_host(user: Path, shipped: Shipped) -> None:
+    import onnxruntime
+
+    out, document = shipped
+    assert document["onnx"]["verified_by"] == f"onnxruntime {onnxruntime.__version__}"
+    session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+    (returned,) = session.run(["output0"], {"input0": stored(out, "input0")})
+    expected = stored(out, "output0")
+    assert np.abs(returned - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert str(user).encode() not in (out / "model.onnx").read_bytes()
+    assert b"site-packages" not in (out / "model.onnx").read_bytes()

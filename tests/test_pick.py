@@ -1,0 +1,209 @@
+"""Which network a user means, by every way of saying it; and what is said when none is meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from joulefront.errors import ConfigError
+from joulefront.pick import METRICS, pick
+from joulefront.records import Trial
+from joulefront.results import Results, read
+from written import SPACE, measured_trial, write_study
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """A study with energy whose front has a few networks, the unpruned one not among them."""
+    folder = tmp_path_factory.mktemp("studies")
+    return read(write_study(folder, energy=True, fails=lambda number: number == 5))
+
+
+def values(trial: Trial) -> Mapping[str, float]:
+    """By metric, as the records have them."""
+    assert trial.candidate
+    assert trial.artifact
+    assert trial.measurement
+    assert trial.measurement.energy_j
+    return {
+        "error": trial.candidate.score.error.value,
+        "accuracy": trial.candidate.score.metric,
+        "latency_s": trial.measurement.latency_s.value,
+        "energy_j": trial.measurement.energy_j.value,
+        "size_b": trial.artifact.size_b,
+        "params": trial.candidate.params,
+        "macs": trial.candidate.macs,
+    }
+
+
+def choices(results: Results) -> list[Trial]:
+    assert results.unpruned
+    return list({trial.number: trial for trial in [*results.front, results.unpruned]}.values())
+
+
+def test_the_knee(settled: Results) -> None:
+    picked = pick(settled, " knee ")
+    assert picked.trial == settled.knee
+    assert "knee" in picked.because
+
+
+def test_a_number_of_the_front_or_of_the_unpruned_network(settled: Results) -> None:
+    for trial in choices(settled):
+        assert pick(settled, str(trial.number)).trial == trial
+
+
+@pytest.mark.parametrize("metric", [name for name in METRICS if name not in ("error", "accuracy")])
+def test_within_a_cost_the_most_accurate_is_picked(settled: Results, metric: str) -> None:
+    known = sorted(choices(settled), key=lambda trial: values(trial)[metric])
+    bound = values(known[len(known) // 2])[metric]
+    for sign, fits in (
+        ("<=", [trial for trial in known if values(trial)[metric] <= bound]),
+        (">", [trial for trial in known if values(trial)[metric] > bound]),
+    ):
+        if not fits:
+            continue
+        expected = min(fits, key=lambda trial: (values(trial)["error"], values(trial)["latency_s"]))
+        assert pick(settled, f"{metric}{sign}{bound!r}").trial == expected
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("error", "<="), ("accuracy", ">=")])
+def test_within_an_accuracy_the_fastest_is_picked(settled: Results, metric: str, sign: str) -> None:
+    known = sorted(choices(settled), key=lambda trial: values(trial)["error"])
+    bound = values(known[len(known) // 2])[metric]
+    fits = [trial for trial in known if values(trial)["error"] <= values(known[len(known) // 2])["error"]]
+    picked = pick(settled, f"{metric} {sign} {bound!r}")
+    assert picked.trial == min(fits, key=lambda trial: values(trial)["latency_s"])
+    assert "least latency_s" in picked.because
+
+
+def test_of_equals_in_accuracy_the_fastest_is_picked(settled: Results) -> None:
+    slowest, fastest = (which(choices(settled), key=lambda trial: values(trial)["latency_s"]) for which in (max, min))
+    assert slowest.candidate
+    assert fastest.candidate
+    assert pick(settled, "params>0").trial != fastest
+    as_good = replace(fastest, candidate=replace(fastest.candidate, score=slowest.candidate.score))
+    two = replace(settled, trials=(slowest, as_good))
+    assert pick(two, "params>0").trial == as_good
+
+
+def test_several_limits_hold_together(settled: Results) -> None:
+    fastest = min(choices(settled), key=lambda trial: values(trial)["latency_s"])
+    others = [trial for trial in choices(settled) if trial != fastest]
+    bound = min(values(trial)["latency_s"] for trial in others)
+    assert pick(settled, f"latency_s<{bound!r},params>1").trial == fastest
+    assert pick(settled, f"latency_s<{bound!r},params>1").because.startswith("the only network")
+
+
+def test_strictly_less_is_less(settled: Results) -> None:
+    known = sorted(values(trial)["params"] for trial in choices(settled))
+    least = min(choices(settled), key=lambda trial: values(trial)["params"])
+    assert pick(settled, f"params<={known[0]}").trial == least
+    with pytest.raises(ConfigError, match="none of the"):
+        pick(settled, f"params<{known[0]}")
+
+
+def test_an_interval_across_the_limit_is_said(settled: Results) -> None:
+    trial = min(choices(settled), key=lambda one: values(one)["latency_s"])
+    assert trial.measurement
+    latency_s = trial.measurement.latency_s
+    near, far = pick(settled, f"latency_s<={latency_s.value!r}"), pick(settled, f"latency_s<{latency_s.high * 1.001!r}")
+    assert near.trial == trial
+    assert f"but not by all of its 95 % interval, {latency_s.low:.4g} to {latency_s.high:.4g}" in near.warnings[0]
+    assert far.trial == trial
+    assert far.warnings == ()
+
+
+def test_accuracy_has_the_interval_of_the_error(settled: Results) -> None:
+    best = min(choices(settled), key=lambda one: values(one)["error"])
+    assert best.candidate
+    picked = pick(settled, f"accuracy>={best.candidate.score.metric!r}")
+    assert picked.trial.candidate
+    low = 1 - picked.trial.candidate.score.error.high
+    assert f"{low:.4g} to" in picked.warnings[0]
+
+
+def test_what_nothing_keeps_names_the_nearest(settled: Results) -> None:
+    nearest = min(choices(settled), key=lambda trial: values(trial)["latency_s"])
+    with pytest.raises(ConfigError) as refused:
+        pick(settled, "latency_s<1e-9")
+    assert f"none of the {len(choices(settled))} settled networks has latency_s<1e-09" in str(refused.value)
+    assert f"the nearest is trial {nearest.number} " in str(refused.value)
+    assert f"latency_s {values(nearest)['latency_s']:.4g}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kne", "did you mean 'knee'?"),
+        ("latency_s", "did you mean 'latency_s'?"),
+        ("latency<0.01", "unknown metric 'latency'; did you mean 'latency_s'?"),
+        ("test_accuracy>0.9", "unknown metric 'test_accuracy'; did you mean 'accuracy'?"),
+        ("latency_s<10ms", "cannot pick 'latency_s<10ms': expected knee"),
+        ("latency_s<nan", "cannot pick 'latency_s<nan'"),
+        ("latency_s=0.1", "cannot pick 'latency_s=0.1'"),
+        ("latency_s<1,,params<9", "cannot pick ''"),
+        ("latency_s<1;params<9", "cannot pick"),
+        ("-3", "cannot pick '-3'"),
+        ("", "cannot pick ''"),
+        ("__import__('os')<1", "cannot pick"),
+        ("999", "there is no trial 999"),
+        ("9" * 5000, "cannot pick '999"),
+    ],
+)
+def test_what_is_no_choice_is_one_message(settled: Results, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        pick(settled, text)
+
+
+def test_a_number_of_the_search_names_the_settled_ones(settled: Results) -> None:
+    there = choices(settled)
+    became = {trial.genome: trial.number for trial in there}
+    front = [trial for trial in settled.trials if trial.fidelity == "screen" and trial.genome in became]
+    others = [trial for trial in settled.trials if trial.fidelity == "screen" and trial.genome not in became]
+    with pytest.raises(ConfigError) as refused:
+        pick(settled, str(front[-1].number))
+    assert f"settled, the same network is trial {became[front[-1].genome]}" in str(refused.value)
+    with pytest.raises(ConfigError) as refused:
+        pick(settled, str(next(trial.number for trial in others if not trial.failure)))
+    assert "the same network is not on the settled front" in str(refused.value)
+    assert settled.unpruned
+    assert f"{settled.unpruned.number} (unpruned)" in str(refused.value)
+    assert all(str(trial.number) in str(refused.value) for trial in there)
+
+
+def test_a_failed_trial_is_said_so(settled: Results) -> None:
+    with pytest.raises(ConfigError, match="trial 5 failed; to choose from are"):
+        pick(settled, "5")
+
+
+def test_a_settled_network_that_another_beats_is_not_kept(settled: Results) -> None:
+    beaten = measured_trial(900, (0, 0, 0), "full", energy=True, latency=lambda widths: 1.0)
+    with pytest.raises(ConfigError, match="trial 900 is not on the settled front, and so not kept"):
+        pick(replace(settled, trials=(*settled.trials, beaten)), "900")
+
+
+def test_energy_is_no_choice_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot pick by energy_j: a written device has no meter"):
+        pick(read(write_study(tmp_path)), "energy_j<1")
+
+
+def test_an_unsettled_study_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    results = read(write_study(tmp_path, settled=False))
+    for text in ("knee", "3", "latency_s<1"):
+        with pytest.raises(ConfigError, match=r"is not settled, .*run its search to the end"):
+            pick(results, text)
+
+
+def test_a_study_without_a_front_has_nothing_to_ship(tmp_path: Path) -> None:
+    results = replace(read(write_study(tmp_path, settled=False)), settled=True)
+    with pytest.raises(ConfigError, match="no network kept the study's limits"):
+        pick(results, "knee")
+
+
+def test_the_space_is_as_the_tests_assume(settled: Results) -> None:
+    assert settled.space == SPACE
+    assert len(choices(settled)) > 4
