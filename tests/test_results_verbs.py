@@ -1,8 +1,13 @@
 """What shows results, by the command line: all trials, one trial's journey, a figure, a picture of a study."""
 
+import fcntl
 import json
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -138,3 +143,60 @@ def test_a_trial_that_is_not_there(
     assert "there is no trial 9; expected 0 to 4" in capsys.readouterr().err
     assert joulefront(monkeypatch, "trials", write_study(tmp_path, "empty", count=0), 0) == 2
     assert "none is recorded yet" in capsys.readouterr().err
+
+
+def test_a_figure_is_drawn_alone_and_beside_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, figure = write_study(tmp_path, count=5), tmp_path / "front.svg"
+    assert joulefront(monkeypatch, "report", folder, "--figure", figure) == 0
+    assert capsys.readouterr().out == f"{figure} is drawn\n"
+    assert figure.is_file()
+    assert not (folder / "report.html").exists()
+    assert joulefront(monkeypatch, "report", folder, "--figure", tmp_path / "front.gif") == 2
+    assert "expected a file that ends in .png, .svg or .pdf" in capsys.readouterr().err
+
+
+def _until(terminal: int, expected: bytes) -> bytes:
+    """What was written to a terminal until, and with, what is expected; all of it where that never comes."""
+    written = b""
+    while expected not in written:
+        try:
+            read_now = os.read(terminal, 65536)
+        except OSError:  # nobody holds the other end any more
+            return written
+        written += read_now
+    return written
+
+
+@pytest.mark.parametrize("how", ["settled", "Ctrl-C"])
+def test_watching_ends_by_itself_or_by_ctrl_c(tmp_path: Path, how: str) -> None:
+    folder = write_study(tmp_path, count=6, settled=False)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    watching = subprocess.Popen(
+        [sys.executable, "-c", "from joulefront.cli import main; main()", "watch", str(folder)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        env={**os.environ, "TERM": "xterm-256color"},
+    )
+    os.close(theirs)
+    try:
+        assert b"searching" in _until(ours, b"Ctrl-C ends watching")
+        if how == "settled":
+            with Store.open(folder, writable=True) as store:
+                store.decide("settled", [])
+            assert b"settled" in _until(ours, b"settled")
+        else:
+            os.write(ours, b"\x03")
+        rest = _until(ours, b"never written")
+        assert watching.wait(60) == 0
+    finally:
+        watching.kill()
+        watching.wait()
+        os.close(ours)
+    assert b"Traceback" not in rest
+    assert b"\x1b[?1049l" in rest  # the terminal's own screen is back

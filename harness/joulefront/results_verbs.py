@@ -138,7 +138,10 @@ def trials(folder: Path, number: int | None, form: str | None, as_json: bool) ->
 @click.command()
 @_study
 def watch(folder: Path) -> None:
-    """Watch the front of the study in FOLDER grow, until it is settled or Ctrl-C; a search elsewhere goes on."""
+    """Watch the front of the study in FOLDER grow, until it is settled or Ctrl-C; the search itself goes on.
+
+    On the machine that is measured, watching takes about a hundredth of a core: rather watch from another one.
+    """
     from joulefront.report.live import watch as watch_study
 
     watch_study(folder)

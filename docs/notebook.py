@@ -1,0 +1,20 @@
+"""Run a study, look at its front, choose a network: the same lines work in a notebook, a cell at a time."""
+
+import joulefront
+
+study = joulefront.run("study.toml", results="results")  # goes on where it was stopped; later: joulefront.open(folder)
+
+front = study.front()  # a pandas frame in SI units, one row a network, intervals as columns
+print(front[["trial", "accuracy", "latency_s", "latency_s_low", "latency_s_high", "latency_provenance"]])
+
+everything = study.trials()
+print(f"{len(everything)} trials, {everything['failure_kind'].notna().sum()} failed")
+print(f"hypervolume {study.hypervolume:.3f}")
+
+unpruned = everything[everything["unpruned"] & (everything["fidelity"] == "full")].iloc[0]
+knee = front[front["knee"]].iloc[0]
+print(f"trial {knee['trial']} takes {knee['latency_s'] / unpruned['latency_s']:.0%} of the unpruned network's time")
+
+study.plot().write_html("front.html")  # in a notebook, study.plot() alone shows it
+study.figure("front.svg")  # for a paper
+study.report("report.html")  # the whole page
