@@ -5,11 +5,13 @@ import joulefront
 study = joulefront.run("study.toml", results="results")  # goes on where it was stopped; later: joulefront.open(folder)
 
 front = study.front()  # a pandas frame in SI units, one row a network, intervals as columns
-print(front[["trial", "accuracy", "latency_s", "latency_s_low", "latency_s_high", "latency_provenance"]])
+columns = ["trial", "accuracy", "latency_s", "latency_s_low", "latency_s_high", "latency_provenance"]
+print(front[columns].to_string(index=False, float_format="{:.3g}".format))
 
 everything = study.trials()
-print(f"{len(everything)} trials, {everything['failure_kind'].notna().sum()} failed")
-print(f"hypervolume {study.hypervolume:.3f}")
+print(
+    f"{len(everything)} trials, {everything['failure_kind'].notna().sum()} failed; hypervolume {study.hypervolume:.3f}"
+)
 
 unpruned = everything[everything["unpruned"] & (everything["fidelity"] == "full")].iloc[0]
 knee = front[front["knee"]].iloc[0]

@@ -47,6 +47,7 @@ def test_a_study_is_opened(tmp_path: Path) -> None:
     assert (study.name, study.settled, study.knee) == ("written", True, results.knee)
     assert results.hypervolume
     assert study.hypervolume == results.hypervolume.value
+    assert repr(study) == f"<Study written on board: settled, {len(results.trials)} trials>"
     front, trials = study.front(), study.trials()
     assert list(front["trial"]) == [trial.number for trial in results.front]
     assert list(front["latency_s"]) == [trial.objectives["latency_s"] for trial in results.front]
@@ -75,6 +76,7 @@ def test_studies_are_compared(tmp_path: Path) -> None:
     ]
     comparison = joulefront.compare(joulefront.open(folders[0]), folders[1])
     assert comparison.document()["studies"] == ["a", "b"]
+    assert repr(comparison).startswith("<Comparison of a, b: ")
     assert comparison.figure(tmp_path / "both.png").stat().st_size > 10_000
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Study:
     """A study's results as they were when it was opened; open it again to see what a search has added.
 
@@ -33,6 +33,10 @@ class Study:
     """
 
     results: Results
+
+    def __repr__(self) -> str:
+        state = "settled" if self.settled else "searching"
+        return f"<Study {self.name} on {self.results.study.device}: {state}, {len(self.results.trials)} trials>"
 
     @property
     def name(self) -> str:
@@ -104,11 +108,14 @@ class Study:
             return ship(self.results.folder, str(pick), Path(out), listener)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """Studies compared. ``compared`` holds everything, as records."""
 
     compared: Compared
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(self.compared.studies)}: {len(self.compared.points)} networks>"
 
     def document(self) -> dict[str, Any]:
         """What ``joulefront compare --json`` prints."""

@@ -35,7 +35,7 @@ def front(document: Mapping[str, Any]) -> RenderableType:
     ]
     for heading in [*headings, "parameters"]:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("widths", overflow="fold", min_width=20)
+    table.add_column("widths", overflow="fold")
     for row in rows:
         metrics = row["metrics"]
         share = f"{metrics['latency_s'] / reference['metrics']['latency_s']:.2f}" if reference else ""
