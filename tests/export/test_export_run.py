@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import json
@@ -78,6 +79,11 @@ def test_it_runs_with_a_bare_python_and_gives_torchs_output(shipped: Shipped, tm
         assert (ran.returncode, ran.stderr) == (0, "")
         expected = stored(out, "output0")
         assert np.abs(np.array(json.loads(ran.stdout)) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", ["network.py", "run.py", "rebuild.py"])
+def test_the_scripts_are_python_3_9(shipped: Shipped, name: str) -> None:
+    ast.parse((shipped[0] / name).read_text(), feature_version=(3, 9))
 
 
 @pytest.mark.parametrize(
