@@ -1,5 +1,17 @@
 """The card of an exported network: what it is, what it was measured to do, and how each number was made.
 
+    study, trial, unpruned, genome, widths, picked_because    which network, and why this one
+    task                                                      the model and its data, as the study names them
+    scores           by split: metric (1 is perfect); error = 1 - metric, with its 95 % interval; examples
+    latency_s        of one inference, in s: median, 95 % interval, each repeat's median, grade, provenance
+    energy_j         of one inference, in J, gross; null with an energy_reason
+    params, macs, size_b                                      of model.so, size in bytes
+    inputs, outputs  name, shape and dtype, as check.safetensors and model.onnx call them; check: how far from torch's
+    device, target, conditions, warnings                      where and how it was measured, and what makes one doubt it
+    onnx             the file, or the reason why there is none; what has verified it, or why nothing has
+    runtime, versions, joulefront, created                    what is shipped; what made the network; what wrote this
+    files            sha256, size_b and a word about each file but this one
+
 Its keys are stable: some may be added, none is renamed. SI units; what is missing is null, with a reason beside it.
 """
 
