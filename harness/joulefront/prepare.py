@@ -20,7 +20,7 @@ from joulefront import compile as compiling
 from joulefront import plugins, prune, tasks, training
 from joulefront.cache import Cache, disk, file_sha256, key_of, require_room
 from joulefront.config import Plugin, StudyConfig
-from joulefront.errors import CompileError, StoreError, TrainError
+from joulefront.errors import CompileError, ConfigError, StoreError, TrainError
 from joulefront.protocols import Compiler, Criterion, Task
 from joulefront.prune.cost import count
 from joulefront.prune.groups import find_groups
@@ -28,6 +28,7 @@ from joulefront.prune.space import export, find_space
 from joulefront.prune.surgery import cut
 from joulefront.prune.weights import load, save
 from joulefront.records import Array, Artifact, Candidate, Fidelity, Genome, Job, Prepared, Score, Target
+from joulefront.results import Results
 from joulefront.tasks.task import check
 
 # Every candidate is recovered with the same seed: what it becomes belongs to the network, not to the study that asked.
@@ -71,7 +72,7 @@ class Maker:
         self._groups = find_groups(self._task.model, self._task.example)
         parts = self._identify(study, folder)
         # A candidate does not depend on the compiler; a study's measurements do.
-        self.identity = {**parts, "compiler": key_of(compiler=self._compiler.key)[:16]}
+        self.identity = {**parts, "compiler": compiler_fact(self._compiler)}
         self._made_from = {
             **parts,
             "precision": self._precision,
@@ -90,7 +91,7 @@ class Maker:
             "criterion": plugins.fingerprint(study.criterion, prune.READY, folder=folder, where="[criterion]"),
             "making": _sources_sha256(),
         }
-        return {name: sha256[:16] for name, sha256 in parts.items()}
+        return {name: _short(sha256) for name, sha256 in parts.items()}
 
     def prepare(self, genome: Genome, fidelity: Fidelity) -> Prepared:
         """The candidate of ``genome``, recovered as ``fidelity`` asks, and compiled.
@@ -189,6 +190,33 @@ def load_compiler(plugin: Plugin, folder: Path, target: Target) -> Compiler:
     return compiler
 
 
+def load_searched(study: Results, moved: Path | None = None) -> Task:
+    """The task whose model a study searched, from where its file lay then or, now, in the folder ``moved``.
+
+    Raises ConfigError when it cannot be had or holds another model.
+    """
+    folder = moved or study.origin
+    if folder is None:
+        raise ConfigError(f"{study.folder} does not tell where its study file lay: name that folder with --from")
+    try:
+        task = load_task(study.study.task, folder, needs_data=False)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}; if the files of {study.folder} were moved, name their folder with --from"
+        ) from error
+    if _short(model_key(task.model, task.example)) != study.facts["task"]["model"]:
+        raise ConfigError(
+            f"[task] {study.study.task.kind} in {folder} is another model than {study.folder} searched: put back its code "
+            "and weights, or name the folder that has them with --from"
+        )
+    return task
+
+
+def compiler_fact(compiler: Compiler) -> str:
+    """What a study freezes of its compiler."""
+    return _short(key_of(compiler=compiler.key))
+
+
 def compiled_model(
     model_of: Callable[[], nn.Module],
     example: tuple[Tensor, ...],
@@ -247,6 +275,11 @@ def model_key(model: nn.Module, example: tuple[Tensor, ...]) -> str:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _short(sha256: str) -> str:
+    """As much of a hash as tells what was changed."""
+    return sha256[:16]
 
 
 def _sources_sha256() -> str:

@@ -52,15 +52,17 @@ def rank_correlation(ones: Sequence[float], others: Sequence[float]) -> Correlat
     """
     count = len(ones)
     if count < _LEAST_NETWORKS:
-        return Correlation(None, None, count, f"both measured {count} networks, and {_LEAST_NETWORKS} are the least")
+        return Correlation(None, None, count, _too_few(count, _LEAST_NETWORKS))
     if len(set(ones)) == 1 or len(set(others)) == 1:
         return Correlation(None, None, count, "one of them measured the same value for all networks")
     value = float(np.clip(scipy.stats.spearmanr(ones, others).statistic, -1.0, 1.0))
-    nearest = 1 - 12 / (count**3 - count)
-    bounded = max(-nearest, min(nearest, value))
-    half_width = scipy.stats.norm.ppf((1 + _CONFIDENCE) / 2) * math.sqrt((1 + bounded**2 / 2) / (count - 3))
-    low, high = (math.tanh(math.atanh(bounded) + side * half_width) for side in (-1, 1))
-    return Correlation(value, (low if value > -nearest else -1.0, high if value < nearest else 1.0), count, None)
+    perfect = math.isclose(abs(value), 1.0)
+    finite = math.copysign(1 - 12 / (count**3 - count), value) if perfect else value
+    half_width = scipy.stats.norm.ppf((1 + _CONFIDENCE) / 2) * math.sqrt((1 + finite**2 / 2) / (count - 3))
+    low, high = (math.tanh(math.atanh(finite) + side * half_width) for side in (-1, 1))
+    if perfect:
+        low, high = (low, 1.0) if value > 0 else (-1.0, high)
+    return Correlation(value, (low, high), count, None)
 
 
 def disagreement(widths: Sequence[Mapping[str, int]], ones: Sequence[float], others: Sequence[float]) -> Disagreement:
@@ -71,11 +73,10 @@ def disagreement(widths: Sequence[Mapping[str, int]], ones: Sequence[float], oth
     """
     count = len(widths)
     names = list(widths[0]) if widths else []
+    least = max(_LEAST_NETWORKS, len(names) + 2)
+    if count < least:
+        return Disagreement({}, count, _too_few(count, least))
     free = count - len(names) - 1
-    if free < 1:
-        return Disagreement(
-            {}, count, f"both measured {count} networks; {len(names) + 2} are the least for {len(names)} layers"
-        )
     design = np.column_stack([np.ones(count), np.log2([[row[name] for name in names] for row in widths])])
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return Disagreement({}, count, f"in the {count} networks that both measured, widths do not vary independently")
@@ -89,3 +90,7 @@ def disagreement(widths: Sequence[Mapping[str, int]], ones: Sequence[float], oth
         for name, slope, half in zip(names, slopes[1:], half_widths[1:], strict=True)
     }
     return Disagreement(layers, count, None)
+
+
+def _too_few(count: int, least: int) -> str:
+    return f"both measured {count} networks, and {least} are the least"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from joulefront.records import Trial, Visit
 from joulefront.results import Results
@@ -24,6 +25,25 @@ class Drift:
         """Whether the two intervals have nothing in common."""
         low, high = self.interval
         return not low <= 1.0 <= high
+
+
+def around(visit: Visit, drift: Sequence[Drift]) -> tuple[float, ...]:
+    """The ratios by which the canaries before and after a visit are apart from the study; none where they are not."""
+    before = [one for one in drift if one.session <= visit.session][-1:]
+    after = [one for one in drift if one.session > visit.session][:1]
+    return tuple(one.ratio for one in before + after if one.apart)
+
+
+def undrifted(trial: Trial, ratio: float) -> Trial:
+    """A trial as it would be if drift had made its latency ``ratio`` times what it was."""
+    if "latency_s" not in trial.objectives:
+        return trial
+    low, high = trial.intervals["latency_s"]
+    return replace(
+        trial,
+        objectives={**trial.objectives, "latency_s": trial.objectives["latency_s"] / ratio},
+        intervals={**trial.intervals, "latency_s": (low / ratio, high / ratio)},
+    )
 
 
 def canary_of(study: Results) -> Trial | None:
@@ -48,4 +68,4 @@ def drift_of(study: Results) -> list[Drift]:
             then_s, now_s = before.latency_s, now.latency_s
             span = (now_s.low / then_s.high, now_s.high / then_s.low)
             found.append(Drift(visit.session, now_s.value / then_s.value, span))
-    return found
+    return sorted(found, key=lambda one: one.session)

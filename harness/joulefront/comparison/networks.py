@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from joulefront.comparison.drift import around, drift_of
 from joulefront.errors import ConfigError
 from joulefront.front import outcomes, violation
 from joulefront.records import Measurement, Trial, Visit
@@ -18,10 +19,14 @@ Identity = tuple[str, frozenset[tuple[str, int]]]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A network as one study's device showed it: that study's own trial, or a visit, as a trial of that study."""
+    """A network as one study's device showed it: that study's own trial, or a visit, as a trial of that study.
+
+    ``drift`` holds the ratios by which a visit's latency may be off, since the device is not as it was in its study.
+    """
 
     trial: Trial
     visit: Visit | None = None
+    drift: tuple[float, ...] = ()
 
 
 class Identities:
@@ -94,12 +99,14 @@ def seen_by(study: Results, identities: Identities) -> dict[Identity, Seen]:
     """Every network that the study's device showed at the fidelity of the study's front: its own trials, then visits.
 
     The study's own trials come first, since they were measured beside its front, in one go; of several visits the last
-    counts. A visit that failed is among them, a failed trial of the study's own is not: visitors show what it would do.
+    counts. A visit that failed is among them, a failed trial of the study's own is not:
+    visitors show what it would do.
     """
     model = model_of(study)
     visits = study.visits if study.settled else ()
+    drift = drift_of(study)
     seen = {
-        identities.of(model, visit.candidate.widths): Seen(as_trial(visit, study), visit)
+        identities.of(model, visit.candidate.widths): Seen(as_trial(visit, study), visit, around(visit, drift))
         for visit in sorted(visits, key=lambda visit: visit.session)
     }
     own = {

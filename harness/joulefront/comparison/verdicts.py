@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from joulefront.comparison.drift import undrifted
 from joulefront.comparison.networks import Identities, Identity, Seen, model_of, why_not_judged
 from joulefront.front import beats
 from joulefront.records import Trial
@@ -18,7 +19,8 @@ State = Literal["survives", "undecided", "beaten", "barred"]
 class Verdict:
     """What a study's front says of a network, by what its device showed.
 
-    ``beaten``: something of the front beats it. ``undecided``: by value something would, but not beyond the intervals.
+    ``beaten``: something of the front beats it. ``undecided``: by value something would, but not beyond the intervals,
+    or only with the device's drift.
     ``barred``: it does not run there, or breaks that study's limits, as ``reason`` says. ``by`` holds the numbers of the
     front's trials that beat it, or that it cannot be told apart from.
     """
@@ -45,13 +47,25 @@ class Survival:
     barred: int = 0
 
 
-def verdict(trial: Trial, front: Sequence[Trial], objectives: Sequence[str]) -> Verdict:
-    """What the ``front`` of a study with these ``objectives`` says of a ``trial``, which may be one of its own."""
+def verdict(seen: Seen, front: Sequence[Trial], objectives: Sequence[str]) -> Verdict:
+    """What the ``front`` of a study with these ``objectives`` says of a network that its device showed, maybe its own.
+
+    Where the device has drifted, a visitor is judged as it was measured and as it would be without the drift. It is not
+    corrected, since nobody knows that a drift slows all networks alike; but a verdict that hangs on it is undecided.
+    """
+    trial = seen.trial
     if trial.failure:
         return Verdict("barred", reason=f"{trial.failure.kind}: {trial.failure.message}")
     if trial.violation:
         return Verdict("barred", reason="it breaks the study's limits")
     others = [other for other in front if other is not trial]
+    found = [_judged(one, others, objectives) for one in (trial, *(undrifted(trial, ratio) for ratio in seen.drift))]
+    by = tuple(dict.fromkeys(number for one in found for number in one.by))
+    states = {one.state for one in found}
+    return Verdict(states.pop(), by) if len(states) == 1 else Verdict("undecided", by)
+
+
+def _judged(trial: Trial, others: Sequence[Trial], objectives: Sequence[str]) -> Verdict:
     if by := [other.number for other in others if beats(other, trial, objectives)]:
         return Verdict("beaten", tuple(by))
     if by := [other.number for other in others if _is_better(other, trial, objectives)]:
@@ -96,7 +110,7 @@ def verdicts_of(study: Results, seen: Mapping[Identity, Seen]) -> dict[Identity,
     """The study's verdict on every network that it saw; none without a front."""
     if not study.front:
         return {}
-    return {network: verdict(one.trial, study.front, study.objectives) for network, one in seen.items()}
+    return {network: verdict(one, study.front, study.objectives) for network, one in seen.items()}
 
 
 def _is_better(one: Trial, other: Trial, objectives: Sequence[str]) -> bool:

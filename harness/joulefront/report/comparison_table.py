@@ -90,7 +90,7 @@ def _best(document: Mapping[str, Any]) -> Iterator[str]:
     costs = []
     for label in document["studies"]:
         latency_s, slower = point["measured"][label]["metrics"]["latency_s"], best["slower"][label]
-        own = "" if slower is None else f", {slower:.2f} times the least of its own front at such an error"
+        own = "" if slower is None else f", {slower:.2f} times the least of its own front at that error or less"
         costs.append(f"{latency_s * 1e3:.4g} ms on {label} (regret {best['regret'][label]:.3f}{own})")
     yield f"Best single network for all: {_widths(point)}: {'; '.join(costs)}."
 

@@ -1,0 +1,207 @@
+"""Each study's front measured on the devices of the others, beside those studies' own networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from joulefront import kept
+from joulefront.cache import Cache
+from joulefront.comparison import labels_of, why_not_judged
+from joulefront.comparison.drift import canary_of, is_canary
+from joulefront.comparison.networks import Identities, Identity, as_trial, model_of, seen_by
+from joulefront.errors import BenchError, CandidateError, ConfigError
+from joulefront.prepare import Compiled, compiled_model, compiler_fact, load_compiler, load_searched
+from joulefront.protocols import Compiler, Task
+from joulefront.prune.weights import load
+from joulefront.records import Candidate, Failure, Trial, Visit
+from joulefront.results import Results, of_store, read
+from joulefront.store import Store
+from joulefront.study import Bench, BenchOf, Listener, device_facts
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A network of the settled front of the study ``home``, which is to be measured elsewhere."""
+
+    home: str
+    trial: Trial
+    candidate: Candidate
+
+    @property
+    def label(self) -> str:
+        """As messages name it."""
+        return f"trial {self.trial.number} of {self.home}"
+
+
+def remeasure(folders: Sequence[Path], listener: Listener, bench_of: BenchOf, *, moved: Path | None = None) -> None:
+    """Measure the settled front of each study in ``folders`` on the devices of the others, at full grade.
+
+    What a device has measured already, in its study or on a visit, is not measured again, so the same call goes on after
+    any interruption. Each measurement is written through to the store of the device's study, a failed one as well.
+    ``moved`` is where the studies' files lie now, if not where they lay.
+
+    Raises ConfigError for studies that are not settled or have no network in common, a model or a device that is another
+    one than was searched; BenchError when a device or the host fails.
+    """
+    studies = labels_of([read(folder) for folder in folders])
+    _check(studies)
+    tasks: dict[str, Task] = {}
+    for label, study in studies.items():
+        with Store.open(study.folder, writable=True) as store:
+            host = of_store(store)  # by now, when nobody else writes there
+            visitors = _missing(label, {**studies, label: host})
+            if not visitors and _is_closed(host):
+                continue
+            for home in {visitor.home for visitor in visitors} - set(tasks):
+                listener.stage(f"loading the model of {home}")
+                tasks[home] = load_searched(studies[home], moved)
+            listener.stage(f"opening {host.study.device}")
+            folder = moved or host.origin or Path()
+            with bench_of(host.study, folder) as bench:
+                compiler = _checked_compiler(store, host, bench, folder)
+                listener.stage(f"compiling for {host.study.device}", None)
+                made = [
+                    (visitor, _compiled(visitor, studies[visitor.home], tasks[visitor.home], compiler, bench))
+                    for visitor in visitors
+                ]
+                _Session(label, host, store, bench, listener).run(made)
+
+
+class _Session:
+    """Visits to one device, one after the other, between two measurements of its own study's network."""
+
+    def __init__(self, label: str, host: Results, store: Store, bench: Bench, listener: Listener) -> None:
+        self._label = label
+        self._host = host
+        self._store = store
+        self._bench = bench
+        self._listener = listener
+
+    def run(self, made: Sequence[tuple[Visitor, Compiled | CandidateError]]) -> None:
+        """Measure everything that was ``made``; with nothing, what an interrupted session left open is closed."""
+        self._listener.stage(f"measuring visitors on {self._host.study.device}", len(made) + 1 + bool(made))
+        began = _now()
+        self._measure_canary(began)
+        # Shuffled, so that a drift of the device falls on no part of a front.
+        for index in np.random.default_rng(self._host.study.search.seed).permutation(len(made)):
+            visitor, compiled = made[index]
+            self._listener.doing(visitor.label)
+            self._record(self._measured(began, visitor, compiled))
+        if made:
+            self._measure_canary(_now())  # a session by itself: it has a second measurement of the same network
+
+    def _measure_canary(self, session: str) -> None:
+        """Measure the study's own network again; from then on it settles whose fault a visitor's failure is."""
+        trial = canary_of(self._host)
+        assert trial is not None  # there is a front
+        assert trial.candidate is not None
+        job = kept.job(self._host.folder, trial, f"trial {trial.number} of {self._label}")
+        self._listener.doing(job.label)
+        try:
+            measurement = self._bench.measure(job, "full")
+        except CandidateError as error:
+            raise BenchError(
+                f"{job.label} fails on {self._host.study.device}, where it ran in its study: {error}. Look at the device, "
+                "then run the same command again"
+            ) from error
+        self._bench.reference = job
+        visit = Visit(session, self._host.name, trial.number, trial.candidate, trial.artifact, measurement)
+        self._record(visit)
+
+    def _measured(self, session: str, visitor: Visitor, compiled: Compiled | CandidateError) -> Visit:
+        """Measure what was compiled; a network's failure is an outcome as well."""
+        visit = Visit(session, visitor.home, visitor.trial.number, visitor.candidate)
+        try:
+            if isinstance(compiled, CandidateError):
+                raise compiled
+            visit = replace(visit, artifact=compiled.artifact)
+            return replace(visit, measurement=self._bench.measure(compiled.job, "full"))
+        except CandidateError as error:
+            return replace(visit, failure=Failure(type(error).__name__, str(error)))
+
+    def _record(self, visit: Visit) -> None:
+        self._listener.step(as_trial(self._store.add_visit(visit), self._host), None)
+
+
+def _check(studies: Mapping[str, Results]) -> None:
+    """Raises ConfigError where there is nothing to measure, or nothing to judge it by."""
+    for label, study in studies.items():
+        if not study.settled:
+            raise ConfigError(f"{label} has no settled front yet: its search command goes on with it; remeasure then")
+        if not study.front:
+            raise ConfigError(
+                f"{label} has no front that could be measured elsewhere, or that visitors could be set beside"
+            )
+    pairs = [(one, other) for one in studies for other in studies if one != other]
+    reasons = [why_not_judged(one, other, studies) for one, other in pairs]
+    if all(reasons):
+        raise ConfigError(f"nothing can be measured again: {reasons[0]}")
+
+
+def _missing(label: str, studies: Mapping[str, Results]) -> list[Visitor]:
+    """The networks of the others' fronts that this study's device has not measured."""
+    identities = Identities(list(studies.values()))
+    known: set[Identity] = set(seen_by(studies[label], identities))
+    visitors = []
+    for home, study in studies.items():
+        if home == label or why_not_judged(home, label, studies):
+            continue
+        for trial in study.front:
+            assert trial.candidate is not None
+            network = identities.of(model_of(study), trial.candidate.widths)
+            if network not in known:
+                known.add(network)
+                visitors.append(Visitor(home, trial, trial.candidate))
+    return visitors
+
+
+def _is_closed(host: Results) -> bool:
+    """Whether the last session ended as it should, with the study's own network."""
+    return not host.visits or is_canary(host.visits[-1], host)
+
+
+def _checked_compiler(store: Store, host: Results, bench: Bench, folder: Path) -> Compiler:
+    """The compiler for the study's device. Raises ConfigError when it or the device is not what the study was made with."""
+    for name, fact in device_facts(bench).items():
+        store.freeze(name, fact)
+    if "energy_j" in host.objectives and bench.energy_reason:
+        raise ConfigError(
+            f"{host.folder} has energy among its objectives, and there is none now: {bench.energy_reason}"
+        )
+    compiler = load_compiler(host.study.compile, folder, bench.target)
+    if compiler_fact(compiler) != host.facts["task"]["compiler"]:
+        raise ConfigError(
+            f"{host.folder} was begun with another compiler, and what this one makes cannot be set beside its networks: "
+            "give the study another name to start afresh"
+        )
+    return compiler
+
+
+def _compiled(
+    visitor: Visitor, study: Results, task: Task, compiler: Compiler, bench: Bench
+) -> Compiled | CandidateError:
+    """The visitor's library for the bench's device, to be checked there by what torch made of it at home."""
+    weights = kept.weights(study.folder, visitor.trial)
+    check = kept.job(study.folder, visitor.trial, visitor.label)
+    try:
+        compiled = compiled_model(
+            lambda: load(task.model, task.example, visitor.candidate.widths, weights),
+            task.example,
+            compiler,
+            bench.target,
+            Cache(),
+            key=visitor.candidate.key,  # as in prepare.Maker, which may have compiled the same network for this device
+            label=visitor.label,
+        )
+    except CandidateError as error:
+        return error
+    return replace(compiled, job=replace(check, library=compiled.job.library, sha256=compiled.job.sha256))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
