@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from joulefront.config import nearest
+from joulefront.errors import ConfigError
 from joulefront.records import Estimate, Score, Trial
 from joulefront.results import Results
 
@@ -45,10 +47,17 @@ AXES = {
         Axis("latency_s", "latency", "ms", 1e3),
         Axis("energy_j", "energy", "mJ", 1e3),
         Axis("params", "parameters", "", 1.0),
-        Axis("macs", "multiply-accumulates", "", 1.0),
+        Axis("macs", "MACs", "", 1.0),
         Axis("size_b", "library", "MB", 1e-6),
     )
 }
+
+
+def axis_of(name: str) -> Axis:
+    """The axis of a quantity. Raises ConfigError where there is none of that name."""
+    if name not in AXES:
+        raise ConfigError(f"no quantity is called {name!r}; {nearest(name, AXES)}")
+    return AXES[name]
 
 
 def value(trial: Trial, name: str) -> float | None:
@@ -58,8 +67,12 @@ def value(trial: Trial, name: str) -> float | None:
 
 def interval(trial: Trial, name: str) -> Interval | None:
     """The 95 % interval of ``value`` in SI units; None for what is counted, and where the interval has no end."""
-    found = _INTERVALS[name](trial) if name in _INTERVALS else None
-    return found if found and all(map(math.isfinite, found)) else None
+    return finite(_INTERVALS[name](trial)) if name in _INTERVALS else None
+
+
+def finite(ends: Interval | None) -> Interval | None:
+    """An interval that has ends, or None: of one repeat alone it has none."""
+    return ends if ends and all(map(math.isfinite, ends)) else None
 
 
 def known_axes(results: Results) -> list[Axis]:

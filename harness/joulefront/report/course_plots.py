@@ -68,7 +68,7 @@ def widths_plot(results: Results) -> go.Figure | None:
             zmax=1,
             xgap=1,
             ygap=1,
-            colorbar={"title": {"text": "share kept"}, "tickformat": ".0%", "thickness": 10, "outlinewidth": 0},
+            colorbar={"tickformat": ".0%", "thickness": 10, "outlinewidth": 0},
         )
     )  # fmt: skip
     marks = {results.knee.number: "knee"} if results.knee else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from joulefront.records import Trial
@@ -27,13 +28,12 @@ def hover(results: Results, trial: Trial) -> str:
     ]
     lines = [f"<b>trial {trial.number}</b>" + "".join(f" · {mark}" for mark in marks)]
     for name in ("error", "test_accuracy", "latency_s", "energy_j"):
-        shown = _with_interval(trial, AXES[name])
-        if shown:
+        found = value(trial, name)
+        if found is not None:
+            shown = span(AXES[name], found, interval(trial, name))
             lines.append(f"{AXES[name].label} {shown}{_provenance(trial, name)}")
-    parts = [f"{plain(short(gene.name))} {gene.widths[index]}"
-             for gene, index in zip(results.space.genes, trial.genome, strict=False)]  # fmt: skip
-    more = f" and {len(parts) - _MOST_LAYERS} more" if len(parts) > _MOST_LAYERS else ""
-    lines.append(", ".join(parts[:_MOST_LAYERS]) + more)
+    widths = results.space.widths(trial.genome) if trial.genome else {}
+    lines.append(layers([f"{short(name)} {width}" for name, width in widths.items()]))
     remarks = [f"fidelity {trial.fidelity}"]
     if trial.measurement and trial.measurement.warnings:
         remarks.append(f"{len(trial.measurement.warnings)} warnings")
@@ -42,10 +42,14 @@ def hover(results: Results, trial: Trial) -> str:
     return "<br>".join([*lines, ", ".join(remarks)])
 
 
-def _with_interval(trial: Trial, axis: Axis) -> str | None:
-    middle, ends = value(trial, axis.name), interval(trial, axis.name)
-    if middle is None:
-        return None
+def layers(texts: Sequence[str]) -> str:
+    """What there is to say of each layer, plain, in one line; of many the first."""
+    more = f" and {len(texts) - _MOST_LAYERS} more" if len(texts) > _MOST_LAYERS else ""
+    return plain(", ".join(texts[:_MOST_LAYERS])) + more
+
+
+def span(axis: Axis, middle: float, ends: Sequence[float] | None) -> str:
+    """An SI value with its interval, where it has one, in the axis's unit."""
     return axis.shown(middle) + (f" ({axis.shown(ends[0])} to {axis.shown(ends[1])})" if ends else "")
 
 

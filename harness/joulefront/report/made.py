@@ -102,7 +102,7 @@ def _search(results: Results) -> Rows:
         rows.append(("chooses from", f"{results.space.size:,} networks, by {len(results.space.genes)} widths"))
     rows += [(f"limit on {AXES[name].label}", AXES[name].shown(limit)) for name, limit in study.limits.given.items()]
     if results.origin:
-        rows.append(("study file", str(results.origin)))
+        rows.append(("study file in", str(results.origin)))
     return rows
 
 

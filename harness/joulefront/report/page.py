@@ -10,7 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -18,22 +18,29 @@ from string import Template
 from typing import Any
 
 from joulefront.cache import disk, write_durably
-from joulefront.report.study_document import study_document
+from joulefront.report.comparison_contents import comparison_contents
+from joulefront.report.study_contents import study_contents
 from joulefront.report.visible import visible
 from joulefront.results import Results
 
 _ASSETS = files("joulefront.report") / "assets"
-_COMMON = ("elements.js", "page.js", "charts.js", "table.js")
+_COMMON = ("elements.js", "page.js", "charts.js", "flat.js", "table.js")
 _SCRIPTS = {
     "study": ("study.js", "trials.js", "journey.js"),
-    "comparison": ("comparison.js",),
+    "comparison": ("comparison.js", "networks.js"),
 }
 
 
 def study_page(results: Results) -> str:
     """The HTML of a page about one study: its front, every trial, and how the numbers were made."""
-    document = study_document(results)
+    document = study_contents(results)
     return _page(f"{results.name} on {results.study.device}", document["headline"], document, "study")
+
+
+def comparison_page(studies: Sequence[Results], document: Mapping[str, Any]) -> str:
+    """The HTML of a page about several ``studies``, from the document of their comparison."""
+    contents = comparison_contents(studies, document)
+    return _page(" · ".join(document["studies"]), contents["headline"], contents, "comparison")
 
 
 def write(path: Path, page: str) -> None:

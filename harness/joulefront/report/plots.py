@@ -11,19 +11,20 @@ from typing import Any
 import plotly.graph_objects as go
 
 from joulefront.records import Trial
-from joulefront.report.axes import AXES, Axis, default_axes, interval, known_axes, value
+from joulefront.report.axes import AXES, Axis, axis_of, default_axes, interval, known_axes, value
 from joulefront.report.hover import hover
-from joulefront.report.style import ACCENT, CLOUD, NEUTRAL, layout
+from joulefront.report.style import ACCENT, CLOUD, NEUTRAL, axis_type, error_bars, layout
 from joulefront.results import Results
 
 
 def front_plot(results: Results, x: str | None = None, y: str | None = None) -> go.Figure:
     """The front over two quantities with 95 % intervals, above the search's trials as a cloud.
 
-    ``x`` and ``y`` are names of ``axes.AXES``: by default the first cost and the error. Trials without a value are left out.
+    ``x`` and ``y`` are names of ``axes.AXES``: by default the first cost and the error. Trials without a value are left
+    out. Raises ConfigError for another name.
     """
     defaults = default_axes(results)
-    across, up = AXES[x or defaults[0]], AXES[y or defaults[1]]
+    across, up = axis_of(x or defaults[0]), axis_of(y or defaults[1])
     figure = go.Figure(layout=layout())
     for name, trials, style in _groups(results):
         figure.add_trace(
@@ -39,8 +40,9 @@ def front_plot(results: Results, x: str | None = None, y: str | None = None) -> 
         )
     if len(results.objectives) == 2 and set(results.objectives) == {across.name, up.name}:
         figure.add_trace(_staircase(results, across, up))
-    figure.update_xaxes(title_text=across.title)
-    figure.update_yaxes(title_text=up.title)
+    types = {axis.name: axis_type(value(trial, axis.name) for trial in results.trials) for axis in (across, up)}
+    figure.update_xaxes(title_text=across.title, type=types[across.name])
+    figure.update_yaxes(title_text=up.title, type=types[up.name])
     figure.update_layout(meta={"x": across.name, "y": up.name})
     for name, limit in results.study.limits.given.items():
         if name == across.name:
@@ -99,19 +101,10 @@ def _points(results: Results, trials: Sequence[Trial], style: dict[str, Any]) ->
 
 
 def _bars(trials: Sequence[Trial], axis: Axis, style: dict[str, Any]) -> dict[str, Any]:
-    """The intervals as plotly's error bars, in the axis's unit."""
     if not style["bars"]:
         return {"visible": False}
-    above, below = [], []
-    for trial in trials:
-        middle, ends = value(trial, axis.name), interval(trial, axis.name)
-        known = middle is not None and ends is not None
-        above.append((ends[1] - middle) * axis.factor if known else 0.0)  # type: ignore[index, operator]
-        below.append((middle - ends[0]) * axis.factor if known else 0.0)  # type: ignore[index, operator]
-    return {
-        "type": "data", "symmetric": False, "array": above, "arrayminus": below,
-        "thickness": 1, "width": 2, "color": style["color"],
-    }  # fmt: skip
+    middles = [value(trial, axis.name) for trial in trials]
+    return error_bars(middles, [interval(trial, axis.name) for trial in trials], axis.factor, style["color"])
 
 
 def _staircase(results: Results, across: Axis, up: Axis) -> go.Scatter:

@@ -57,8 +57,11 @@ function section(id, title, ...children) {
   return el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), children);
 }
 
+// Labels with what belongs to them; of a very long text, such as a processor's features, the beginning until it is opened.
 function definitions(rows) {
-  return el("dl", {}, rows.map(([label, text]) => [el("dt", {}, label), el("dd", {}, text)]));
+  const folded = (text) => (typeof text === "string" && text.length > 300
+    ? el("details", {}, el("summary", {}, `${text.slice(0, 60)}…`), text) : text);
+  return el("dl", {}, rows.map(([label, text]) => [el("dt", {}, label), el("dd", {}, folded(text))]));
 }
 
 // Exclusive choices side by side; the chosen one's value goes to `changed`.
@@ -76,7 +79,12 @@ function picker(label, options, chosen, changed) {
       options.map(([value, text]) => el("option", { value, selected: value === chosen }, text))));
 }
 
-function toggle(label, checked, changed) {
+function toggle(label, checked, changed, longer = null) {
   return el("label", { class: "toggle" },
-    el("input", { type: "checkbox", checked, onchange: (event) => changed(event.target.checked) }), label);
+    el("input", { type: "checkbox", checked, "aria-label": longer, onchange: (event) => changed(event.target.checked) }), label);
+}
+
+// The word that stands beside a number: measured, simulated or estimated.
+function provenance(word) {
+  return el("span", { class: `provenance ${word}` }, word);
 }

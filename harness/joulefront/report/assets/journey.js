@@ -78,10 +78,6 @@ function costs(study, trial) {
   return rows.length ? [definitions(rows)] : [];
 }
 
-function provenance(word) {
-  return el("span", { class: `provenance ${word}` }, word);
-}
-
 // Each repeat's median as a dot on a line, with its number beside: a disturbed one stands apart.
 function repeats(study, trial) {
   const axis = study.axis("latency_s"), medians = trial.repeat_medians_s;

@@ -48,3 +48,16 @@ function showPage(badges, lead, sections) {
 function badge(text, kind = "") {
   return el("span", { class: `badge ${kind}` }, text);
 }
+
+// The first at once; the others while the browser has nothing better to do, so that the page answers meanwhile.
+function drawInTurn(drawings) {
+  const [first, ...others] = drawings;
+  if (!first) return;
+  first();
+  (window.requestIdleCallback || setTimeout)(() => drawInTurn(others));
+}
+
+// How a study's numbers were made, as headings with what there is to say.
+function madeOf(made) {
+  return el("div", { class: "made" }, made.map((part) => el("div", {}, el("h3", {}, part.title), definitions(part.rows))));
+}

@@ -14,14 +14,6 @@ function showDocument(data) {
   drawInTurn(parts.flatMap(({ drawings }) => drawings));
 }
 
-// The first at once; the others while the browser has nothing better to do, so that the page answers meanwhile.
-function drawInTurn(drawings) {
-  const [first, ...others] = drawings;
-  if (!first) return;
-  first();
-  (window.requestIdleCallback || setTimeout)(() => drawInTurn(others));
-}
-
 function openTrial(number) {
   location.hash = `#trial-${number}`;
 }
@@ -39,24 +31,14 @@ function marks(study, trial) {
 function frontPart(study) {
   const figure = study.figures.front;
   if (!figure) return { box: section("front", "Front", el("p", { class: "empty" }, "Nothing has been measured yet.")), drawings: [] };
-  const names = study.axes.map((axis) => [axis.name, axis.title]);
-  const choice = { deep: false, x: figure.layout.meta.x, y: figure.layout.meta.y, logX: false, logY: false };
   const known = (number, name) => {
     const trial = study.byNumber.get(number);
     return name in trial.values ? { value: trial.values[name], interval: trial.intervals[name] } : null;
   };
-  const flat = el("span", { class: "flat" });
-  const place = chart("The front: each point is a network; the table below has the same numbers", [
-    segmented("Dimensions", [["2", "2-D"], ["3", "3-D"]], "2", (value) => { choice.deep = value === "3"; flat.hidden = choice.deep; show(); }), flat,
-  ], study.frontNote);
-  const show = () => {
-    const x = { ...study.axis(choice.x), log: choice.logX }, y = { ...study.axis(choice.y), log: choice.logY };
-    draw(place.node, choice.deep ? study.figures.front3d : overAxes(figure, x, y, known, study.limits), `${study.study}-front`, openTrial);
-  };
-  flat.append(
-    picker("x", names, choice.x, (value) => { choice.x = value; show(); }), toggle("log", false, (on) => { choice.logX = on; show(); }),
-    picker("y", names, choice.y, (value) => { choice.y = value; show(); }), toggle("log", false, (on) => { choice.logY = on; show(); }));
-  return { box: section("front", "Front", place.box), drawings: [show] };
+  return flatPlot(study, {
+    id: "front", title: "Front", figure, deep: study.figures.front3d, known, clicked: openTrial, name: `${study.study}-front`,
+    note: "Bars are 95 % intervals. The knee is a suggestion: the point nearest to the best of each objective.",
+  });
 }
 
 function searchPart(study) {
@@ -106,6 +88,5 @@ function problemsPart(study) {
 }
 
 function madePart(made) {
-  return section("made", "How the numbers were made", el("div", { class: "made" },
-    made.map((part) => el("div", {}, el("h3", {}, part.title), definitions(part.rows)))));
+  return section("made", "How the numbers were made", madeOf(made));
 }

@@ -1,15 +1,16 @@
 // A table that is sorted by any column, by click or by keyboard, and filtered.
 //
 // columns: {label, note, value(row) to sort and compare by, cell(row) to show, numeric}
-// `words(row)` is what a filter's words are looked for in. `key(row)` breaks ties and names rows.
-function sortableTable({ caption, columns, rows, words, filtered }) {
+// `words(row)` is what a filter's words are looked for in. `id(row)` names a row, `first` is the
+// column that it is sorted by at the beginning.
+function sortableTable({ caption, columns, rows, words, filtered, id = () => null, first = 0 }) {
   const body = el("tbody");
   const all = rows.map((row) => ({ row, text: words(row).toLowerCase(), line: null }));
-  let order = { column: 0, up: true };
+  let order = { column: first, up: true };
   let wanted = "";
 
   const line = (entry) => {
-    entry.line ||= el("tr", {}, columns.map((column, index) => {
+    entry.line ||= el("tr", { id: id(entry.row) }, columns.map((column, index) => {
       const cell = el(index ? "td" : "th", { class: column.numeric ? "number" : null, scope: index ? null : "row" });
       cell.append(...[column.cell(entry.row)].flat().filter((part) => part !== null && part !== undefined));
       return cell;

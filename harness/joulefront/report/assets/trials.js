@@ -9,9 +9,10 @@ function trialsPart(study) {
   let current = null;
   const choose = (which) => {
     const rows = which === "front" ? study.trials.filter((trial) => study.onFront.has(trial.trial) || trial.trial === study.unpruned) : study.trials;
+    const columns = trialColumns(study);
     current = sortableTable({
       caption: which === "front" ? "The front and the unpruned network" : "All trials",
-      columns: trialColumns(study), rows, words: (trial) => trialWords(study, trial),
+      columns, first: which === "front" ? columns.findIndex((column) => column.label.startsWith("latency")) : 0, rows, words: (trial) => trialWords(study, trial),
       filtered: (shown, all) => { count.textContent = shown === all ? plural(all, "trial") : `${shown} of ${plural(all, "trial")}`; },
     });
     current.filter(filter.value);

@@ -1,8 +1,9 @@
-"""What a study's page shows, as one JSON document: all values in SI units, all texts visible."""
+"""What a study's page holds, as one JSON document: all values in SI units, all texts visible."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from joulefront.results import Results
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def study_document(results: Results) -> dict[str, Any]:
+def study_contents(results: Results) -> dict[str, Any]:
     """The document of one study. ``figures`` are plotly's; one that cannot be drawn is None."""
     axes = known_axes(results)
     volume = results.hypervolume
@@ -44,7 +45,7 @@ def study_document(results: Results) -> dict[str, Any]:
         "knee": results.knee.number if results.knee else None,
         "unpruned": results.unpruned.number if results.unpruned else None,
         "hypervolume": volume.value if volume else None,
-        "trials": [trial_document(results, trial, axes) for trial in results.trials],
+        "trials": [_trial(results, trial, axes) for trial in results.trials],
         "warnings": _warnings(results),
         "failures": _grouped(
             (f"{trial.failure.kind}: {trial.failure.message}", trial.number)
@@ -56,7 +57,7 @@ def study_document(results: Results) -> dict[str, Any]:
     return {**all_visible(document), "figures": _figures(results)}
 
 
-def trial_document(results: Results, trial: Trial, axes: Iterable[Axis]) -> dict[str, Any]:
+def _trial(results: Results, trial: Trial, axes: Iterable[Axis]) -> dict[str, Any]:
     """One trial's whole journey."""
     measured, candidate, artifact = trial.measurement, trial.candidate, trial.artifact
     values = {axis.name: found for axis in axes if (found := value(trial, axis.name)) is not None}
@@ -72,7 +73,7 @@ def trial_document(results: Results, trial: Trial, axes: Iterable[Axis]) -> dict
         "repeat_medians_s": list(results.repeat_medians_s.get(trial.number, ())),
         "provenance": {"latency_s": measured.provenance, "energy_j": measured.energy_provenance} if measured else {},
         "energy_reason": measured.energy_reason if measured else None,
-        "conditions": {when: dict(read) for when, read in measured.conditions.items()} if measured else {},
+        "conditions": {when: _plain(read) for when, read in measured.conditions.items()} if measured else {},
         "violation": trial.violation,
         "warnings": list(measured.warnings) if measured else [],
         "failure": asdict(trial.failure) if trial.failure else None,
@@ -96,6 +97,11 @@ def _provenance(results: Results, name: str) -> str | None:
     measured = [trial.measurement for trial in results.trials if trial.measurement]
     words = {one.provenance if name == "latency_s" else one.energy_provenance for one in measured} - {None}
     return "mixed" if len(words) > 1 else next(iter(words), None)
+
+
+def _plain(read: Mapping[str, Any]) -> dict[str, Any]:
+    """What a device told, without what JSON has no numbers for."""
+    return {name: None if isinstance(told, float) and not math.isfinite(told) else told for name, told in read.items()}
 
 
 def _warnings(results: Results) -> list[dict[str, Any]]:
