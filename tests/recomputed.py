@@ -67,8 +67,10 @@ class Study:
         after = [one for one in canaries if one["session"] > session][:1]
         for canary in before + after:
             now, then = figures(canary)["latency_s"], self._own[canary["number"]]
-            if now[1] > then[2] or now[2] < then[1]:
-                ratios.append(now[0] / then[0])
+            ratio = now[0] / then[0]
+            shares = [(high - low) / 2 / value for value, low, high in (now, then)]
+            if abs(ratio - 1) > ratio * math.hypot(*shares):
+                ratios.append(ratio)
         return ratios
 
     def limits(self) -> dict[str, float]:

@@ -238,6 +238,17 @@ def test_a_settled_study_without_a_front_says_so(tmp_path: Path) -> None:
     assert "other has no front" in made["warnings"]
 
 
+def test_a_study_that_has_not_begun_is_in_nobodys_way(two: tuple[Path, Path]) -> None:
+    one, other = read(two[0]), read(two[1])
+    bare = replace(other, facts={}, trials=(), settled=False, study=other.study.model_copy(update={"name": "bare"}))
+    made = comparison_document.document(compare([one, bare]))
+    assert made["survival_reason"]["one"]["bare"] == "bare has not begun to search"
+    assert made["hypervolume"]["bare"] == {"value": None, "reference_point": None}
+    assert "bare has no front" in made["warnings"]
+    assert not any("objectives" in warning for warning in made["warnings"])
+    comparison_table.table(made)
+
+
 def test_while_both_search_screening_figures_are_compared(tmp_path: Path) -> None:
     one = write_study(tmp_path, "one", settled=False)
     other = write_study(tmp_path, "other", settled=False, latency=other_latency_s)
@@ -362,6 +373,22 @@ def drifted(study: Results, factor: float) -> Results:
     return replace(study, visits=tuple(map(slowed, (canary, *study.visits))))
 
 
+@pytest.mark.parametrize(("spread", "apart"), [(0.005, True), (0.02, False), (1.01, False)])
+def test_a_small_drift_is_none_where_intervals_leave_it_open(
+    two: tuple[Path, Path], spread: float, apart: bool
+) -> None:
+    """Of 2 %; the widest interval begins below 0."""
+    study = drifted(read(two[1]), 1.02)
+    (canary,) = study.visits
+    assert canary.measurement
+    value_s = canary.measurement.latency_s.value
+    time_s = Estimate(value_s, value_s * (1 - spread), value_s * (1 + spread))
+    shown = replace(study, visits=(replace(canary, measurement=replace(canary.measurement, latency_s=time_s)),))
+    (drift,) = compare([read(two[0]), shown]).drift["other"]
+    assert drift.ratio == pytest.approx(1.02)
+    assert drift.apart == apart
+
+
 def test_drift_shows_and_decides_nothing(tmp_path: Path) -> None:
     one, other = (write_study(tmp_path, name, count=30, seed=seed) for name, seed in (("one", 1), ("other", 2)))
     visits(other, one, latency_s)
@@ -375,7 +402,7 @@ def test_drift_shows_and_decides_nothing(tmp_path: Path) -> None:
     (drift,) = hot["drift"]["other"]
     assert drift["apart"]
     assert drift["ratio"] == pytest.approx(5.0)
-    assert drift["interval"] == pytest.approx([5 * 0.99 / 1.01, 5 * 1.01 / 0.99])
+    assert drift["interval"] == pytest.approx([5 - 5 * np.hypot(0.01, 0.01), 5 + 5 * np.hypot(0.01, 0.01)])
     assert any("not as it was in its study" in warning for warning in hot["warnings"])
     after = hot["survival_counts"]["one"]["other"]
     # What survived then is beaten as it was measured now, but for the drift: it is undecided. What is beaten is so anyway.

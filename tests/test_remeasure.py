@@ -122,6 +122,7 @@ def test_both_fronts_are_measured_on_the_other_device(two: tuple[Path, Path]) ->
         assert [visit.home for visit in visits] == [folder.name, *[other.name] * count, folder.name]
         assert all(visit.measurement and visit.artifact for visit in visits)
         assert {visit.artifact.target for visit in visits if visit.artifact} == {bench.target}
+        assert len({visit.artifact.sha256 for visit in visits if visit.artifact}) == count + 1
         assert len({visit.session for visit in visits}) == 2  # the last one's begins when the visitors are done
     assert listener.steps == sum(guests) + 4
     made = comparison_document.document(compare([read(folder) for folder in two]))
@@ -130,6 +131,16 @@ def test_both_fronts_are_measured_on_the_other_device(two: tuple[Path, Path]) ->
         counts = made["survival_counts"][one][other]
         assert counts["judged"] == counts["front"]
         assert [drift["apart"] for drift in made["drift"][one]] == [False, False]
+
+
+def test_what_is_on_two_fronts_visits_once(two: tuple[Path, Path]) -> None:
+    here, there = two
+    twin = Path(shutil.copytree(here, here.parent / "twin"))
+    file = twin / "study.toml"
+    file.write_text(file.read_text().replace('name = "here"', 'name = "twin"'))
+    guests, bench = unknown(here, there), Device(True)
+    remeasure((here, there, twin), Silent(), devices(Device(), bench))
+    assert len(bench.measured) == guests + 2
 
 
 def test_nothing_is_measured_twice(two: tuple[Path, Path]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from joulefront.records import Trial, Visit
+from joulefront.records import Estimate, Trial, Visit
 from joulefront.results import Results
 
 
@@ -13,7 +14,8 @@ from joulefront.results import Results
 class Drift:
     """The latency of the study's canary in one ``session`` of visits, by what it was in the study.
 
-    ``interval`` spans what both 95 % intervals leave open; they are ``apart`` where it does not hold 1.
+    ``interval`` is the ratio's 95 % interval, from those of both latencies by the delta method; they are ``apart`` where it
+    does not hold 1. (Whether the two intervals overlap would tell less: Schenker and Gentleman 2001.)
     """
 
     session: str
@@ -22,7 +24,7 @@ class Drift:
 
     @property
     def apart(self) -> bool:
-        """Whether the two intervals have nothing in common."""
+        """Whether the device is not as it was."""
         low, high = self.interval
         return not low <= 1.0 <= high
 
@@ -65,7 +67,12 @@ def drift_of(study: Results) -> list[Drift]:
     for visit in study.visits:
         before, now = own.get(visit.number), visit.measurement
         if is_canary(visit, study) and before and now:
-            then_s, now_s = before.latency_s, now.latency_s
-            span = (now_s.low / then_s.high, now_s.high / then_s.low)
-            found.append(Drift(visit.session, now_s.value / then_s.value, span))
+            ratio = now.latency_s.value / before.latency_s.value
+            half_width = ratio * math.hypot(_relative(now.latency_s), _relative(before.latency_s))
+            found.append(Drift(visit.session, ratio, (ratio - half_width, ratio + half_width)))
     return sorted(found, key=lambda one: one.session)
+
+
+def _relative(estimate: Estimate) -> float:
+    """Half of its interval, as a share."""
+    return (estimate.high - estimate.low) / 2 / estimate.value

@@ -73,7 +73,7 @@ def _drifted(drift: Mapping[str, Sequence[Drift]]) -> Iterator[str]:
 
 def _other_objectives(studies: Mapping[str, Results]) -> Iterator[str]:
     if len({study.objectives for study in studies.values() if study.objectives}) > 1:
-        parts = [f"{label} by {', '.join(study.objectives)}" for label, study in studies.items()]
+        parts = [f"{label} by {', '.join(study.objectives)}" for label, study in studies.items() if study.objectives]
         yield f"the studies have other objectives, and each judges by its own: {'; '.join(parts)}"
 
 
@@ -101,10 +101,10 @@ def _other_weights(
 
 def _unsettled(studies: Mapping[str, Results]) -> Iterator[str]:
     for label, study in studies.items():
-        if not study.settled:
-            yield f"{label} still searches: its front is one of screening figures"
-        elif not study.front:
+        if not study.front:
             yield f"{label} has no front"
+        elif not study.settled:
+            yield f"{label} still searches: its front is one of screening figures"
 
 
 def _failed(studies: Mapping[str, Results]) -> Iterator[str]:

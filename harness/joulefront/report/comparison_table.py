@@ -38,11 +38,7 @@ def _survival(document: Mapping[str, Any]) -> Iterator[str]:
                 continue
             share = _rounded(document["survival"][home][away])
             measured = f", of {counts['judged']} that were measured there" if counts["judged"] < counts["front"] else ""
-            doubt = (
-                f"; {counts['undecided']} of these are beaten by value, but not beyond the intervals"
-                if counts["undecided"]
-                else ""
-            )
+            doubt = f", {counts['undecided']} of them within the intervals only" if counts["undecided"] else ""
             yield (
                 f"Of {home}'s front of {counts['front']}, {counts['survive']} survive on {away}{measured} ({share}){doubt}."
             )
