@@ -9,10 +9,8 @@ columns = ["trial", "accuracy", "latency_s", "latency_s_low", "latency_s_high", 
 print(front[columns].to_string(index=False, float_format="{:.3g}".format))
 
 everything = study.trials()
-print(
-    f"{len(everything)} trials, {everything['failure_kind'].notna().sum()} failed; hypervolume {study.hypervolume:.3f}"
-)
-
+failed = everything["failure_kind"].notna().sum()
+print(f"{len(everything)} trials, {failed} failed; hypervolume {study.hypervolume:.3f}")
 unpruned = everything[everything["unpruned"] & (everything["fidelity"] == "full")].iloc[0]
 knee = front[front["knee"]].iloc[0]
 print(f"trial {knee['trial']} takes {knee['latency_s'] / unpruned['latency_s']:.0%} of the unpruned network's time")

@@ -1,5 +1,6 @@
 """Joulefront from Python: what one can import, and the example of the docs, run as it stands there."""
 
+import contextlib
 import importlib
 import inspect
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import joulefront
+from joulefront.library import _workers_without_the_script as workers_without_the_script
 from joulefront.results import read
 from simulated import study_text
 from written import latency_s, write_study
@@ -69,6 +71,17 @@ def test_a_study_is_plotted_and_reported(tmp_path: Path) -> None:
     assert "written" in study.report(str(tmp_path / "mine.html")).read_text()
 
 
+def test_a_network_is_exported_as_by_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_study(tmp_path, count=2)
+    monkeypatch.setattr("joulefront.ship.ship", lambda *given, moved: {"given": given[:3], "moved": moved})
+    study = joulefront.open(folder)
+    assert study.export(7, "out", moved="elsewhere") == {
+        "given": (folder, "7", Path("out")),
+        "moved": Path("elsewhere"),
+    }
+    assert study.export("knee", tmp_path / "out")["moved"] is None
+
+
 def test_studies_are_compared(tmp_path: Path) -> None:
     folders = [
         write_study(tmp_path, name, count=12, latency=latency)
@@ -87,6 +100,19 @@ def test_mistakes_are_those_of_the_command_line(tmp_path: Path) -> None:
     with pytest.raises(joulefront.ConfigError, match=r"absent\.toml: no such file"):
         joulefront.run(tmp_path / "absent.toml")
     assert dict(vars(sys.modules["__main__"])) == before
+
+
+def test_the_script_is_its_own_again_when_the_last_of_several_runs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads may run one study each, on a device each."""
+    main, spec = sys.modules["__main__"], object()
+    monkeypatch.setattr(main, "__file__", "script.py", raising=False)
+    monkeypatch.setattr(main, "__spec__", spec)
+    first, second = workers_without_the_script(), workers_without_the_script()
+    with contextlib.ExitStack() as last:
+        with first:
+            last.enter_context(second)
+        assert (hasattr(main, "__file__"), main.__spec__) == (False, None)
+    assert (main.__file__, main.__spec__) == ("script.py", spec)
 
 
 def test_the_example_runs_as_a_script_that_workers_do_not_run_again(tmp_path: Path) -> None:

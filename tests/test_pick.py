@@ -135,6 +135,26 @@ def test_what_nothing_keeps_names_the_nearest(settled: Results) -> None:
     assert f"latency_s {values(nearest)['latency_s']:.4g}" in str(refused.value)
 
 
+def test_a_limit_is_repeated_with_all_its_digits(settled: Results) -> None:
+    for bound in ("1048577", "9876543.5", "1e-09", "0.0123456789"):
+        assert pick(settled, f"params>0,latency_s>=0,size_b<99999999,macs>-{bound}").because.endswith(f"macs>-{bound}")
+
+
+def test_an_unpruned_network_that_breaks_the_studys_own_limits_is_said_so(settled: Results) -> None:
+    assert settled.unpruned
+    limits = settled.study.limits.model_copy(update={"latency_s": 1e-5})
+    limited = {"latency_s": settled.unpruned.objectives["latency_s"]}
+    unpruned = replace(settled.unpruned, limited=limited, violation=1.0)
+    others = [replace(trial, limited={"latency_s": 1e-6}) for trial in settled.trials if trial != settled.unpruned]
+    study = settled.study.model_copy(update={"limits": limits})
+    results = replace(settled, study=study, trials=(*others, unpruned))
+    for text in (str(unpruned.number), "params>0"):
+        picked = pick(results, text)
+        assert picked.trial == unpruned
+        assert picked.warnings == (f"it breaks the study's own limit, latency_s <= 1e-05: {limited['latency_s']:.4g}",)
+    assert pick(results, str(results.front[0].number)).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -23,7 +23,9 @@ from joulefront.bench.archives import Archive, archived
 from joulefront.bench.wheels import Wheels
 from joulefront.cache import Cache, file_sha256
 from joulefront.errors import ConfigError, StoreError
+from joulefront.export import readme
 from joulefront.records import Trial
+from joulefront.report.shipped import shipped as text_of
 from joulefront.results import Results, read
 from shippable import HOSTILE, PRUNED, UNPRUNED, bare, write_shippable
 from simulated import Silent
@@ -104,7 +106,7 @@ def test_the_verb_shows_it_and_nothing_moves_the_cursor(
     assert "the unpruned network: asked for by its number" in shown.out
     assert "0.02 ms, 95 % interval 0.0196 to 0.0204 ms, simulated on local" in shown.out
     assert "energy    none: a written study has no meter" in shown.out
-    assert "python3 ship/run.py" in shown.out
+    assert "and there: python3 ship/run.py" in shown.out
     assert "rm -rf" not in Path("ship/README.md").read_text()
     assert joulefront(monkeypatch, "export", str(study), "--pick", "knee", "--out", "ship/") == 2
     assert "ship exists: give another folder with --out, or remove it" in capsys.readouterr().err
@@ -133,6 +135,23 @@ def test_what_cannot_be_picked_leaves_nothing(
     assert list(here.iterdir()) == []
 
 
+def test_a_folders_name_is_no_command(shipped: tuple[Path, dict[str, Any]]) -> None:
+    said = text_of({**shipped[1], "out": "a/$(reboot) now/"})
+    assert said.endswith("and there: python3 '$(reboot) now/run.py'")
+
+
+def test_the_page_counts_on_every_input_and_core(shipped: tuple[Path, dict[str, Any]]) -> None:
+    inputs = [
+        {"name": "input0", "shape": [1, 3, 8, 8], "dtype": "float32"},
+        {"name": "input1", "shape": [1, 5], "dtype": "int64"},
+    ]
+    page = readme.text({**shipped[1], "inputs": inputs, "conditions": {"before": {"cores": "2,3"}}})
+    assert "run.py input0.npy input1.npy " in page
+    assert "float32 of shape (1, 3, 8, 8) and int64 of shape (1, 5)" in page
+    assert 'Network("THIS_FOLDER")(input0, input1)' in page
+    assert "that of cores 2,3 alone (taskset -c 2,3)" in page
+
+
 def without_onnx(study: Path, out: Path, moved: Path | None = None) -> str:
     """Why there is none; all else is there."""
     document = ship.ship(study, "knee", out, Silent(), moved=moved)
@@ -154,7 +173,7 @@ def test_without_the_users_model_all_but_onnx_is_shipped(study: Path, tmp_path: 
 def test_another_model_than_was_searched_is_no_onnx(study: Path, tmp_path: Path) -> None:
     model = (study.parents[1] / "model.py").read_text()
     (tmp_path / "model.py").write_text(model.replace("torch.manual_seed(0)", "torch.manual_seed(1)"))
-    assert "is another one than was searched" in without_onnx(study, tmp_path / "ship", tmp_path)
+    assert "is another model than" in without_onnx(study, tmp_path / "ship", tmp_path)
 
 
 def test_without_the_exporter_there_is_no_onnx(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +219,15 @@ def test_a_kept_file_that_is_damaged_is_not_shipped(study: Path, tmp_path: Path)
     with pytest.raises(StoreError, match="is not there as the study wrote it"):
         ship.ship(damaged, "knee", tmp_path / "ship", Silent())
     assert not (tmp_path / "ship").exists()
+
+
+@pytest.mark.parametrize("holds", [{}, {"input0": np.zeros(1)}, {"input1": np.zeros(1), "output0": np.zeros(1)}])
+def test_a_check_that_lacks_a_tensor_is_damaged(study: Path, tmp_path: Path, holds: dict[str, Any]) -> None:
+    damaged = Path(shutil.copytree(study, tmp_path / "study"))
+    for check in (damaged / "artifacts").glob("*.check.safetensors"):
+        safetensors.numpy.save_file(holds, check)
+    with pytest.raises(StoreError, match="is not there as the study wrote it"):
+        ship.ship(damaged, "knee", tmp_path / "ship", Silent())
 
 
 def test_a_study_whose_files_are_gone_says_how_to_make_them(tmp_path: Path) -> None:

@@ -95,6 +95,16 @@ def test_a_study_from_its_file_to_its_front(tmp_path: Path) -> None:
     assert point["metrics"]["test_accuracy"] == front[0].test.metric  # type: ignore[union-attr]
 
 
+def test_what_is_kept_and_was_damaged_is_made_again(tmp_path: Path) -> None:
+    play(tmp_path, study_text(evaluations=4))
+    artifacts = tmp_path / "results" / "small" / "artifacts"
+    before = {path: path.read_bytes() for path in artifacts.iterdir()}
+    for path, data in before.items():
+        path.write_bytes(data[:-1])
+    play(tmp_path, study_text(evaluations=4))
+    assert {path: path.read_bytes() for path in artifacts.iterdir()} == before
+
+
 def test_energy_is_an_objective_where_there_is_a_meter(tmp_path: Path) -> None:
     listener = Silent()
     trials = play(tmp_path, study_text(), Bench(energy=True), listener)

@@ -20,8 +20,13 @@ _FOLDER = "artifacts"
 
 
 def is_kept(folder: Path, trial: Trial) -> bool:
-    """Whether the study's ``folder`` has all that belongs to a measured trial."""
-    return all((folder / _FOLDER / name).is_file() for name in _names(trial))
+    """Whether the study's ``folder`` has all that belongs to a measured trial, whole."""
+    try:
+        weights(folder, trial)
+        job(folder, trial, "")
+    except StoreError:
+        return False
+    return True
 
 
 def keep(folder: Path, trial: Trial, made: Prepared) -> None:
@@ -47,10 +52,11 @@ def job(folder: Path, trial: Trial, label: str) -> Job:
     library, _, check = (folder / _FOLDER / name for name in _names(trial))
     try:
         arrays = safetensors.numpy.load_file(check)
-    except (OSError, SafetensorError) as error:
+        inputs, outputs = _arrays(arrays, "input"), _arrays(arrays, "output")
+    except (KeyError, OSError, SafetensorError) as error:
         raise _gone(check) from error
     sha256 = library.stem
-    return Job(label, _checked(library, sha256), sha256, _arrays(arrays, "input"), _arrays(arrays, "output"))
+    return Job(label, _checked(library, sha256), sha256, inputs, outputs)
 
 
 def _names(trial: Trial) -> tuple[str, str, str]:
@@ -62,9 +68,12 @@ def _names(trial: Trial) -> tuple[str, str, str]:
 
 
 def _checked(path: Path, sha256: str) -> Path:
-    if not path.is_file() or file_sha256(path) != sha256:
-        raise _gone(path)
-    return path
+    try:
+        if file_sha256(path) == sha256:
+            return path
+    except OSError as error:
+        raise _gone(path) from error
+    raise _gone(path)
 
 
 def _gone(path: Path) -> StoreError:
@@ -73,11 +82,12 @@ def _gone(path: Path) -> StoreError:
     )
 
 
-def _as_numpy(array: Array) -> np.ndarray:  # type: ignore[type-arg]
+def _as_numpy(array: Array) -> np.ndarray:
     return np.frombuffer(array.data, array.dtype).reshape(array.shape)
 
 
-def _arrays(arrays: dict[str, np.ndarray], prefix: str) -> tuple[Array, ...]:  # type: ignore[type-arg]
-    count = sum(name.startswith(prefix) for name in arrays)
+def _arrays(arrays: dict[str, np.ndarray], prefix: str) -> tuple[Array, ...]:
+    """Raises KeyError where there is none, or one is missing in between."""
+    count = max(1, sum(name.startswith(prefix) for name in arrays))
     named = [arrays[f"{prefix}{index}"] for index in range(count)]
     return tuple(Array(array.shape, str(array.dtype), array.tobytes()) for array in named)

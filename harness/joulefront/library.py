@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,17 +96,19 @@ class Study:
         write(page, study_page(self.results))
         return page
 
-    def export(self, pick: str | int, out: PathLike) -> dict[str, Any]:
+    def export(self, pick: str | int, out: PathLike, *, moved: PathLike | None = None) -> dict[str, Any]:
         """Write a network of the settled front into the new folder ``out``, and return its card.
 
-        ``pick`` is "knee", a trial's number, or limits such as "latency_s<0.01". Raises ConfigError, StoreError and
-        TransportError.
+        ``pick`` is "knee", a trial's number, or limits such as "latency_s<0.01"; ``moved`` the folder of the study's file
+        if it was moved, as --from. Raises ConfigError, StoreError and TransportError.
         """
         from joulefront.report.progress import progress
         from joulefront.ship import ship
 
         with progress() as listener:
-            return ship(self.results.folder, str(pick), Path(out), listener)
+            return ship(
+                self.results.folder, str(pick), Path(out), listener, moved=None if moved is None else Path(moved)
+            )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -165,19 +168,26 @@ def compare(*studies: Study | PathLike) -> Comparison:
     return Comparison(compared([study.results for study in opened]))
 
 
+# What ``__main__`` had before each run under way: several may be, in threads, and the first has found the script's own.
+_before: list[dict[str, Any]] = []
+_changing = threading.Lock()
+
+
 @contextmanager
 def _workers_without_the_script() -> Iterator[None]:
     """Meanwhile, worker processes do not run the caller's script again, which would run the study again.
 
     They need nothing of it, since a task is named by its file; ``multiprocessing`` would have scripts written for that.
     """
-    main = sys.modules["__main__"]
-    kept = {name: getattr(main, name) for name in ("__spec__", "__file__") if hasattr(main, name)}
-    main.__spec__ = None
-    if "__file__" in kept:
-        del main.__file__
+    main = vars(sys.modules["__main__"])
+    with _changing:
+        _before.append({name: main[name] for name in ("__spec__", "__file__") if name in main})
+        main["__spec__"] = None
+        main.pop("__file__", None)
     try:
         yield
     finally:
-        for name, value in kept.items():
-            setattr(main, name, value)
+        with _changing:
+            last = _before.pop()
+            if not _before:
+                main.update(last)

@@ -37,7 +37,8 @@ class _Limit:
     bound: float
 
     def __str__(self) -> str:
-        return f"{self.name}{self.sign}{self.bound:g}"
+        bound = repr(self.bound).removesuffix(".0")  # with all its digits: it is what the user asked for
+        return f"{self.name}{self.sign}{bound}"
 
     def keeps(self, value: float) -> bool:
         """Whether a value is within the limit."""
@@ -71,7 +72,8 @@ def pick(results: Results, text: str) -> Picked:
             results.knee, "the knee of the front: its best compromise, nearest to the ideal of each objective"
         )
     if re.fullmatch("[0-9]{1,18}", wanted):
-        return Picked(_numbered(results, kept, int(wanted)), "asked for by its number")
+        numbered = _numbered(results, kept, int(wanted))
+        return Picked(numbered, "asked for by its number", _broken(results, numbered))
     return _within(results, kept, _limits(wanted))
 
 
@@ -162,7 +164,16 @@ def _within(results: Results, kept: Sequence[Trial], limits: Sequence[_Limit]) -
     praise = f"the one with the least {cost}" if by_cost else "the most accurate"
     because = f"{praise} of {len(fits)} networks with {wanted}" if len(fits) > 1 else f"the only network with {wanted}"
     crossed = [_crossing(limit, known[best.number][limit.name]) for limit in limits]
-    return Picked(best, because, tuple(filter(None, crossed)))
+    return Picked(best, because, (*filter(None, crossed), *_broken(results, best)))
+
+
+def _broken(results: Results, trial: Trial) -> tuple[str, ...]:
+    """A warning for each of the study's own limits that a network breaks: no front has such a one, but the unpruned may."""
+    return tuple(
+        f"it breaks the study's own limit, {name} <= {limit:g}: {trial.limited[name]:.4g}"
+        for name, limit in results.study.limits.given.items()
+        if trial.limited[name] > limit
+    )
 
 
 def _crossing(limit: _Limit, estimate: Estimate) -> str:

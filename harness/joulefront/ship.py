@@ -160,18 +160,10 @@ def _onnx(results: Results, trial: Trial, job: Job, moved: Path | None) -> tuple
 
 def _model(results: Results, trial: Trial, moved: Path | None) -> tuple[Any, tuple[Any, ...]]:
     """The pruned network in torch, out of the user's own, and an example input. Raises JoulefrontError."""
-    from joulefront.prepare import load_task, model_key  # torch takes seconds, and a mistake is said before
+    from joulefront.prepare import load_searched  # torch takes seconds, and a mistake is said before
     from joulefront.prune.weights import load
 
-    home = moved or results.origin
-    if home is None:
-        raise ConfigError("the study does not tell where its file lay: name that folder with --from")
-    task = load_task(results.study.task, home, needs_data=False)
-    if model_key(task.model, task.example)[:16] != results.facts["task"]["model"]:
-        raise ConfigError(
-            f"the model of {results.study.task.kind} is another one than was searched: put back its code and weights, or "
-            "name the folder that has them with --from, and export again"
-        )
+    task = load_searched(results, moved)
     assert trial.candidate is not None
     path = kept.weights(results.folder, trial)
     return load(task.model, task.example, trial.candidate.widths, path), task.example

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from joulefront.cache import file_sha256
 from joulefront.export.scripts.rebuild import rebuild
 from joulefront.prune.criteria import L2
 from joulefront.prune.space import find_space
@@ -59,8 +60,9 @@ def written(folder: Path, small: nn.Module, example: tuple[Tensor, ...]) -> Path
     arrays = {"input0": example[0], **{f"output{index}": part for index, part in enumerate(expected)}}
     save_file({name: part.contiguous() for name, part in arrays.items()}, folder / "check.safetensors")
     names = [{"name": name} for name in arrays]
+    files = {path.name: {"sha256": file_sha256(path)} for path in folder.glob("*.safetensors")}
     (folder / "card.json").write_text(
-        json.dumps({"inputs": names[:1], "outputs": names[1:], "check": {"tolerance": 1e-6}})
+        json.dumps({"inputs": names[:1], "outputs": names[1:], "check": {"tolerance": 1e-6}, "files": files})
     )
     return folder
 

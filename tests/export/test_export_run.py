@@ -8,7 +8,7 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -105,7 +105,15 @@ def test_another_input_is_one_message(shipped: Shipped, tmp_path: Path, array: n
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff(", b"\x93NUMPY\x01\x00\x10\x00[().__class__()]", b"abc"]
+    "content",
+    [
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00\xff\xff(",
+        b"\x93NUMPY\x01\x00\x10\x00[().__class__()]",
+        b"\x93NUMPY\x01\x00\xff\xff" + b"-" * 0xFFFF,
+        b"\x93NUMPY\x01\x00\x4d\x00{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000000000000,)}data",
+        b"abc",
+    ],
 )
 def test_a_file_that_is_no_input_is_one_message(shipped: Shipped, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.npy").write_bytes(content)
@@ -134,12 +142,17 @@ def _missing(folder: Path) -> str:
     return "libtvm_runtime.so is not there as it was exported"
 
 
+def _listed(folder: Path, name: str) -> None:
+    """Make the card agree with a file that was changed."""
+    card = json.loads((folder / "card.json").read_text())
+    card["files"][name]["sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "card.json").write_text(json.dumps(card))
+
+
 def _not_loadable(folder: Path) -> str:
     """As on a system with an older C library."""
     (folder / "libtvm_runtime.so").write_bytes(b"no library")
-    card = json.loads((folder / "card.json").read_text())
-    card["files"]["libtvm_runtime.so"]["sha256"] = hashlib.sha256(b"no library").hexdigest()
-    (folder / "card.json").write_text(json.dumps(card))
+    _listed(folder, "libtvm_runtime.so")
     return "libtvm_runtime.so: file too short; it needs 64-bit Linux"
 
 
@@ -147,6 +160,7 @@ def _other_output(folder: Path) -> str:
     arrays = safetensors.numpy.load_file(folder / "check.safetensors")
     arrays["output0"][0, 0] += np.abs(arrays["output0"]).max()
     safetensors.numpy.save_file(arrays, folder / "check.safetensors")
+    _listed(folder, "check.safetensors")
     return "0.0001 is allowed"
 
 
@@ -154,7 +168,18 @@ def _no_number(folder: Path) -> str:
     arrays = safetensors.numpy.load_file(folder / "check.safetensors")
     arrays["output0"][0, 1] = np.nan
     safetensors.numpy.save_file(arrays, folder / "check.safetensors")
+    _listed(folder, "check.safetensors")
     return "differ from torch's by inf"
+
+
+def _cut_short(name: str, lost_b: int) -> Callable[[Path], str]:
+    """As a copy that was interrupted."""
+
+    def harm(folder: Path) -> str:
+        (folder / name).write_bytes((folder / name).read_bytes()[:-lost_b])
+        return f"{name} is not there as it was exported: copy the whole folder again"
+
+    return harm
 
 
 def _no_card(folder: Path) -> str:
@@ -163,7 +188,19 @@ def _no_card(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "harm", [_other_machine, _damaged, _missing, _not_loadable, _other_output, _no_number, _no_card]
+    "harm",
+    [
+        _other_machine,
+        _damaged,
+        _missing,
+        _not_loadable,
+        _other_output,
+        _no_number,
+        _no_card,
+        _cut_short("card.json", 500),
+        _cut_short("check.safetensors", 3),
+        _cut_short("check.safetensors", 4),
+    ],
 )
 def test_a_folder_that_cannot_run_says_why(copy: Path, harm: Any) -> None:
     said = harm(copy)
@@ -186,6 +223,16 @@ def test_the_users_own_model_is_rebuilt(user: Path, shipped: Shipped) -> None:
     assert np.abs(returned - expected).max() <= 1e-4 * np.abs(expected).max()
     assert (small[0].out_channels, small[1].num_features, small[3].groups, small[6].in_features) == (8, 8, 8, 128)
     assert whole[0].out_channels == 16
+
+
+@pytest.mark.usefixtures("_no_bytecode")
+@pytest.mark.parametrize("name", ["weights.safetensors", "check.safetensors"])
+def test_a_damaged_file_is_not_blamed_on_the_model(user: Path, copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[-1] ^= 0x40
+    (copy / name).write_bytes(data)
+    with pytest.raises(ValueError, match=f"{name} is not there as it was exported"):
+        module(copy / "rebuild.py").rebuild(module(user / "model.py").net())
 
 
 @pytest.mark.usefixtures("_no_bytecode")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from joulefront.report.units import percent
@@ -28,7 +30,7 @@ def shipped(document: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             *(f"{label:10}{text}" for label, text in lines),
-            f"Copy the folder to the device, and there: python3 {out.rstrip('/').rpartition('/')[2]}/run.py",
+            f"Copy the folder to the device, and there: python3 {shlex.quote(PurePath(out).name + '/run.py')}",
         ]
     )
 

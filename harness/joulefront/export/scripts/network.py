@@ -115,18 +115,21 @@ class Network:
 
     def __init__(self, folder: str | os.PathLike[str] = Path(__file__).parent) -> None:
         folder = Path(folder).resolve()
-        self.card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        target, files = self.card["target"], self.card["files"]
+        try:
+            self.card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise not_whole(folder / "card.json") from error
+        target = self.card["target"]
         needs = f"64-bit Linux on {target['architecture']} with glibc {target['glibc']} or later and libstdc++"
         if (platform.system(), platform.machine()) != ("Linux", target["architecture"]):
             raise ValueError(f"{folder} is for {needs}; this is {platform.system()} on {platform.machine()}")
         loaded = _loaded()  # another folder's network may run here too, and a second copy of the runtime would not load
         ffi, library, model = (loaded.get(name, folder / name) for name in (_FFI, _RUNTIME, _MODEL))
         for path in (ffi, library, model):
-            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != files[path.name]["sha256"]:
+            if not is_whole(path, self.card):
                 if path.parent != folder:
                     raise ValueError(f"{path} is loaded already, another TVM: use a process without it for {folder}")
-                raise ValueError(f"{path} is not there as it was exported: copy the whole folder again")
+                raise not_whole(path)
         os.environ["TVM_BIND_THREADS"] = "0"  # or it ties threads to the first cores
         try:
             runtime = _Runtime(ffi, library)
@@ -169,6 +172,16 @@ class Network:
     def infer(self) -> Any:
         """One inference on the inputs that were given last, for a timer; its outputs stay the runtime's."""
         return self._main(*(place for _, place in self._inputs))
+
+
+def is_whole(path: Path, card: dict[str, Any]) -> bool:
+    """Whether a file of the folder is there with the bytes that the card lists."""
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == card["files"][path.name]["sha256"]
+
+
+def not_whole(path: Path) -> ValueError:
+    """What to raise for a file that is not."""
+    return ValueError(f"{path} is not there as it was exported: copy the whole folder again")
 
 
 def _loaded() -> dict[str, Path]:

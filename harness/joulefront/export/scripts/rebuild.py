@@ -10,6 +10,7 @@ nor buffers, this says so: what it returns gave torch's output.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def rebuild(model: nn.Module, path: str | Path = Path(__file__).parent) -> nn.Mo
     Raises ValueError for a model that is not the one that was pruned, or cannot be rebuilt so.
     """
     path = Path(path)
-    weights = _read(path / "weights.safetensors")
+    card = json.loads((path / "card.json").read_text(encoding="utf-8"))
+    weights, stored = (_read(path / f"{name}.safetensors", card) for name in ("weights", "check"))
     small = copy.deepcopy(model).cpu().eval()
     if odd := sorted(set(small.state_dict()) ^ set(weights)):
         raise ValueError(f"these are the weights of another model: {len(odd)} names differ, such as {odd[0]!r}")
@@ -43,7 +45,7 @@ def rebuild(model: nn.Module, path: str | Path = Path(__file__).parent) -> nn.Mo
         setattr(small.get_submodule(owner), attribute, new[id(was)])
     for module in small.modules():
         _resize(module)
-    _check(small, _read(path / "check.safetensors"), json.loads((path / "card.json").read_text(encoding="utf-8")))
+    _check(small, stored, card)
     return small
 
 
@@ -102,9 +104,11 @@ def _check(model: nn.Module, stored: dict[str, Tensor], card: dict[str, Any]) ->
             raise ValueError(f"{cannot}; its output differs by up to {difference:.3g}")
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, by name."""
+def _read(path: Path, card: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name. Raises ValueError unless it is the one on the card."""
     data = bytearray(path.read_bytes())
+    if hashlib.sha256(data).hexdigest() != card["files"][path.name]["sha256"]:
+        raise ValueError(f"{path} is not there as it was exported: copy the whole folder again")
     body = 8 + int.from_bytes(data[:8], "little")
     tensors = {}
     for name, about in json.loads(data[8:body]).items():

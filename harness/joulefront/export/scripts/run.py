@@ -18,7 +18,7 @@ from typing import Any
 
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE))  # python -I leaves it out
-from network import FORMATS, Network  # type: ignore[import-not-found]  # noqa: E402
+from network import FORMATS, Network, is_whole, not_whole  # type: ignore[import-not-found]  # noqa: E402
 
 _NUMPY = {"<f4": "f", "<f8": "d", "|i1": "b", "<i2": "h", "<i4": "i", "<i8": "q", "|u1": "B", "|b1": "?"}
 _MOST_RUNS, _MOST_S = 1000, 2.0
@@ -45,7 +45,10 @@ def main(files: list[str]) -> str:
 
 def difference(network: Network) -> float:
     """The largest difference from torch's outputs, relative to the largest of them; infinite where an integer differs."""
-    stored = _safetensors(_HERE / "check.safetensors")
+    check = _HERE / "check.safetensors"
+    if not is_whole(check, network.card):
+        raise not_whole(check)
+    stored = _safetensors(check)
     returned = network(*(stored[tensor["name"]] for tensor in network.card["inputs"]))
     worst = 0.0
     for index, tensor in enumerate(network.card["outputs"]):
@@ -89,7 +92,7 @@ def _input(file: str) -> Any:
         header = ast.literal_eval(bytes(data[10:body]).decode("latin-1"))
         if not header["fortran_order"]:
             return data[body:].cast(_NUMPY[header["descr"]], header["shape"])
-    except (KeyError, SyntaxError, TypeError, ValueError):
+    except (KeyError, MemoryError, OverflowError, RecursionError, SyntaxError, TypeError, ValueError):
         pass
     raise ValueError(f"{file}: save it by numpy.save(FILE, numpy.ascontiguousarray(array, dtype)), of the card's dtype")
 
