@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from joulefront.errors import StoreError
 from joulefront.front import distances_to_ideal, knee_of
 from joulefront.records import Visit
 from joulefront.results import of_store, read
@@ -47,6 +48,30 @@ def test_what_is_written_meanwhile_is_not_seen_in_parts(tmp_path: Path) -> None:
         assert not of_store(reader).settled
     assert len(read(folder).trials) == before + 1
     assert read(folder).settled
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE trials SET record = '{\"a\": 1}' WHERE number = 3",
+        "UPDATE trials SET record = 'no JSON' WHERE number = 3",
+        "UPDATE trials SET created = 'yesterday' WHERE number = 3",
+    ],
+)
+def test_a_damaged_record_is_one_message(tmp_path: Path, damage: str) -> None:
+    folder = write_study(tmp_path, count=6)
+    with sqlite3.connect(folder / "study.sqlite") as database:
+        database.execute(damage)
+    database.close()
+    with pytest.raises(StoreError, match="the database holds what no search wrote") as raised:
+        read(folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_cost_of_nothing_leaves_no_hypervolume(tmp_path: Path) -> None:
+    results = read(write_study(tmp_path, count=3, settled=False, latency=lambda widths: 0.0))
+    assert results.hypervolume
+    assert results.hypervolume.value == 0.0
 
 
 def test_a_visit_is_kept_with_its_samples(tmp_path: Path) -> None:

@@ -73,6 +73,49 @@ def test_a_study_can_be_read_where_nothing_may_be_written(tmp_path: Path, monkey
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+def test_what_stands_in_the_log_alone_is_read_where_nothing_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "x"
+    with Store.create_or_resume(folder, TEXT, "study.toml") as store:
+        store.record(whole_trial())
+        other = sqlite3.connect(folder / "study.sqlite")  # while somebody reads, the log is not emptied
+        other.execute("SELECT * FROM trials").fetchall()
+        store.record(whole_trial(1))
+    monkeypatch.setattr("joulefront.store.os.access", lambda path, mode: mode != os.W_OK)
+    with Store.open(folder) as store:
+        assert [trial.number for trial in store.trials()] == [0, 1]
+    other.close()
+
+
+def test_a_study_that_changed_while_it_was_read_as_one_that_never_does_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.create_or_resume(tmp_path / "x", TEXT, "study.toml") as writer:
+        writer.record(whole_trial())
+        with monkeypatch.context() as patched:
+            patched.setattr("joulefront.store.os.access", lambda path, mode: mode != os.W_OK)
+            reader = Store.open(tmp_path / "x")
+
+        def read_while_it_is_written() -> None:
+            with reader.snapshot():
+                reader.trials()
+                writer.record(whole_trial(1))
+
+        with pytest.raises(StoreError, match="was written to while it was read"):
+            read_while_it_is_written()
+        reader.close()
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(ConfigError, match=r"x: cannot be read: Permission denied"):
+        Store.open(tmp_path / "x")
+
+
 def test_a_trial_is_recorded_once(tmp_path: Path) -> None:
     with Store.create_or_resume(tmp_path / "x", TEXT, "study.toml") as store:
         store.record(whole_trial())

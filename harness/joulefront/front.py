@@ -128,7 +128,8 @@ def hypervolume(trials: Sequence[Trial], point: Mapping[str, float]) -> Hypervol
     """
     from pymoo.indicators.hv import HV  # slow to import, and a front is drawn without it
 
-    values = [[trial.objectives[name] / limit for name, limit in point.items()] for trial in trials]
+    # Nothing is below a cost of 0, which a coarse clock may give.
+    values = [[trial.objectives[name] / limit if limit else 1.0 for name, limit in point.items()] for trial in trials]
     inside = np.array([row for row in values if all(value < 1.0 for value in row)])
     value = float(HV(ref_point=np.ones(len(point)))(inside)) if len(inside) else 0.0
     return Hypervolume(value, dict(point))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from joulefront.config import StudyConfig
+from joulefront.errors import StoreError
 from joulefront.front import Hypervolume, front_of, hypervolume, knee_of, reference_point, unpruned_of
 from joulefront.records import Fidelity, Gene, Space, Trial, Visit
 from joulefront.store import Store
@@ -98,17 +99,22 @@ def read(folder: Path) -> Results:
 
 def of_store(store: Store, *, medians: bool = True) -> Results:
     """What an open store holds by now; without the ``medians`` of repeats, which need every sample, where nobody looks."""
-    with store.snapshot():
-        origin = store.decided("origin")
-        recorded, repeat_medians_s = store.recorded(), store.repeat_medians_s() if medians else {}
-        return Results(
-            folder=store.folder,
-            study=store.study,
-            facts=store.facts(),
-            settled=store.decided("settled") is not None,
-            origin=Path(origin) if origin else None,
-            trials=tuple(store.trials()),
-            recorded=recorded,
-            repeat_medians_s=repeat_medians_s,
-            visits=tuple(store.visits()),
-        )
+    try:
+        with store.snapshot():
+            origin = store.decided("origin")
+            return Results(
+                folder=store.folder,
+                study=store.study,
+                facts=store.facts(),
+                settled=store.decided("settled") is not None,
+                origin=Path(origin) if origin else None,
+                trials=tuple(store.trials()),
+                recorded=store.recorded(),
+                repeat_medians_s=store.repeat_medians_s() if medians else {},
+                visits=tuple(store.visits()),
+            )
+    except ValueError as error:  # of no JSON, no record, no time
+        raise StoreError(
+            f"{store.folder}: the database holds what no search wrote: {str(error).splitlines()[0]}. "
+            "Put the file back from a copy, or remove the folder to start afresh"
+        ) from error

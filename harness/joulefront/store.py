@@ -48,9 +48,15 @@ class Store:
         if self._lock:
             self._take_lock(self._lock)
         database, query = str(folder.absolute() / _DATABASE), {}
-        if not os.access(folder, os.W_OK):
-            # SQLite shares memory in a file beside the database, unless it is told that nothing ever changes there.
-            database, query = f"file:{quote(database)}", {"mode": "ro", "immutable": "1", "uri": "true"}
+        self._unchanged: list[tuple[int, int]] | None = None
+        self._may_write = os.access(folder, os.W_OK)
+        if not self._may_write:
+            database, query = f"file:{quote(database)}", {"mode": "ro", "uri": "true"}
+            seen = written_to(folder)
+            if not seen[1][1]:
+                # SQLite shares memory in a file beside the database, unless it is told that nothing changes there. With a
+                # log it must not be told so: what was recorded last stands in there alone, and whoever writes shares it.
+                self._unchanged, query["immutable"] = seen, "1"
         address = sql.URL.create("sqlite", database=database, query=query)
         self._engine = sql.create_engine(address, poolclass=sql.pool.NullPool)
         if writable:
@@ -93,7 +99,11 @@ class Store:
 
         Raises ConfigError when there is none; for writing, StoreError when another process writes there.
         """
-        if not (folder / _DATABASE).is_file() or not (folder / _STUDY).is_file():
+        try:
+            is_study = (folder / _DATABASE).is_file() and (folder / _STUDY).is_file()
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be read: {error.strerror or error}") from error
+        if not is_study:
             raise ConfigError(f"{folder}: no study there; expected a folder that 'joulefront search' has written")
         return cls(folder, read(folder / _STUDY, StudyConfig), writable=writable)
 
@@ -116,11 +126,8 @@ class Store:
         chosen = [schema.trials.c.fidelity == fidelity] if fidelity else []
         with self._transaction() as connection:
             rows = connection.execute(sql.select(schema.trials).where(*chosen).order_by(schema.trials.c.number)).all()
-            blobs = (
-                connection.execute(sql.select(schema.samples).order_by(schema.samples.c.repeat)).all()
-                if samples
-                else []
-            )
+            ordered = sql.select(schema.samples).order_by(schema.samples.c.repeat)
+            blobs = connection.execute(ordered).all() if samples else []
         repeats_s: dict[int, list[tuple[float, ...]]] = {}
         for blob in blobs:
             repeats_s.setdefault(blob.trial, []).append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
@@ -270,9 +277,7 @@ class Store:
 
     def fact(self, name: str) -> dict[str, Any]:
         """A frozen fact, empty when there is none."""
-        with self._transaction() as connection:
-            row = connection.execute(sql.select(schema.facts.c.value).where(schema.facts.c.name == name)).first()
-        return {} if row is None else dict(row.value)
+        return self.facts().get(name, {})
 
     def close(self) -> None:
         """Let go of the database and of the lock."""
@@ -321,10 +326,17 @@ class Store:
             with self._engine.begin() as connection:
                 yield connection
         except DatabaseError as error:
+            self._check_unchanged()
+            remedy = "Make room or mend the disk" if self._may_write else "Get leave to write there"
             raise StoreError(
                 f"{self.folder / _DATABASE}: {error.orig}; nothing more was written. "
-                "Make room or mend the disk, then run the same command again"
+                f"{remedy}, then run the same command again"
             ) from error
+        self._check_unchanged()
+
+    def _check_unchanged(self) -> None:
+        if self._unchanged not in (None, written_to(self.folder)):
+            raise StoreError(f"{self.folder} was written to while it was read: run the same command again")
 
 
 def check_folder(folder: Path, study: StudyConfig, source: str) -> None:
@@ -344,6 +356,19 @@ def check_folder(folder: Path, study: StudyConfig, source: str) -> None:
             )
     elif any(not path.name.startswith((".", _DATABASE)) for path in folder.iterdir()):
         raise ConfigError(f"{folder} holds something that is no study: give {source} another name, or remove it")
+
+
+def written_to(folder: Path) -> list[tuple[int, int]]:
+    """What changes whenever the study in ``folder`` is written to: time and size, of its database and of the log beside it."""
+    return [_stamp(folder / f"{_DATABASE}{end}") for end in ("", "-wal")]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
 def _with_samples(measurement: Measurement | None, repeats_s: list[tuple[float, ...]]) -> Measurement | None:

@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -48,6 +49,33 @@ def test_a_picture_fills_the_terminal_and_no_more(tmp_path: Path, width: int, he
         assert expected in shown
     assert ("settled" if settled else "24/24") in lines[0]
     assert "★" in shown.partition("valid.")[2]  # the knee is in the table
+
+
+@pytest.mark.parametrize("height", [10, 12, 14])
+@pytest.mark.parametrize("count", [0, 24])
+def test_a_low_terminal_has_the_front_and_the_last_note(tmp_path: Path, height: int, count: int) -> None:
+    lines = _lines(_picture(write_study(tmp_path, count=count, settled=False), notes=("one note",)), 40, height)
+    assert len(lines) < height
+    assert max(map(len, lines)) <= 40
+    assert lines[-1] == "one note"
+    assert any("valid." in line for line in lines)
+    assert any("★" in line for line in lines) == (count > 0)
+
+
+def test_many_widths_hide_no_number(tmp_path: Path) -> None:
+    progress = Watched(write_study(tmp_path, count=1, settled=False)).look()
+    assert progress
+    (trial,) = progress.results.trials
+    assert trial.candidate
+    many = {f"layer{at}": 100 + at for at in range(60)}
+    trial = replace(trial, candidate=replace(trial.candidate, widths=many))
+    for width in (80, 160):
+        shown = Picture(replace(progress, results=replace(progress.results, trials=(trial,))), datetime.now(UTC))
+        (line,) = (line for line in _lines(shown, width, 24) if "±" in line)
+        assert "★0" in line
+        assert "98.30 %" in line
+        assert "100 101" in line
+        assert line.rstrip().endswith("…")
 
 
 def test_colours_are_only_where_a_terminal_has_them(tmp_path: Path) -> None:
@@ -132,6 +160,18 @@ def test_what_has_not_begun_is_waited_for_and_what_is_settled_ends(tmp_path: Pat
     assert next(pictures, None) is None
 
 
+def test_a_folder_that_goes_away_while_it_is_looked_at_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    watched = Watched(tmp_path)
+    monkeypatch.setattr(Path, "iterdir", gone)
+    with pytest.raises(ConfigError, match="no study there"):
+        watched.look()
+
+
 def test_a_store_that_cannot_be_read_is_tried_again_and_at_last_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,11 +195,19 @@ def test_a_store_that_cannot_be_read_is_tried_again_and_at_last_said(
         list(islice(pictures, 100))
 
 
-def test_without_a_terminal_there_is_one_plain_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_there_is_one_plain_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     watch(write_study(tmp_path, count=6, settled=False))
     shown = capsys.readouterr().out
     assert "searching" in shown
     assert "\x1b" not in shown
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(live_progress(tmp_path), ProgressLines)  # nothing can be drawn over there
+    watch(tmp_path / "written")
+    assert "searching" in capsys.readouterr().out
+    monkeypatch.delenv("FORCE_COLOR")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="no search has begun there yet"):
         watch(tmp_path / "empty")

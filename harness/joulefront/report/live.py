@@ -24,7 +24,7 @@ from joulefront.report.picture import Picture, Progress
 from joulefront.report.progress import ProgressLines
 from joulefront.report.visible import visible
 from joulefront.results import of_store
-from joulefront.store import Store
+from joulefront.store import Store, written_to
 
 _LOOK_S = 1.0
 _PATIENCE = 30
@@ -49,7 +49,7 @@ class Watched:
         """
         if self._may_begin():
             return None
-        seen = [_stamp(self.folder / f"study.sqlite{end}") for end in ("", "-wal")]
+        seen = written_to(self.folder)
         if self._progress is None or seen != self._seen:
             with Store.open(self.folder) as store, store.snapshot():
                 finalists = store.decided("finalists")
@@ -60,9 +60,10 @@ class Watched:
 
     def _may_begin(self) -> bool:
         """Whether a search is about to write there: a study's files, but not all of them yet."""
-        if not self.folder.is_dir():
+        try:
+            names = {path.name for path in self.folder.iterdir() if not path.name.startswith(".")}
+        except OSError:  # opening it says what is wrong
             return False
-        names = {path.name for path in self.folder.iterdir() if not path.name.startswith(".")}
         return not {"study.toml", "study.sqlite"} <= names and all(name.startswith("study.") for name in names)
 
 
@@ -72,7 +73,7 @@ def watch(folder: Path) -> None:
     Raises ConfigError when no study is there, and StoreError when it cannot be read for half a minute.
     """
     console, watched = Console(), Watched(folder)
-    if not console.is_terminal:
+    if not _is_drawn_on(console):
         progress = watched.look()
         if progress is None:
             raise ConfigError(f"{folder}: no search has begun there yet")
@@ -157,17 +158,13 @@ class LiveListener:
 def live_progress(folder: Path) -> LiveListener | ProgressLines:
     """Whichever suits where stderr goes, for the search whose results will be in ``folder``."""
     console = Console(stderr=True)
-    return LiveListener(console, folder) if console.is_terminal else ProgressLines(console)
+    return LiveListener(console, folder) if _is_drawn_on(console) else ProgressLines(console)
+
+
+def _is_drawn_on(console: Console) -> bool:
+    """Whether a picture can be drawn over the last one, which a dumb terminal cannot do."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 def _picture(progress: Progress | None, doing: str, notes: list[str], otherwise: str) -> RenderableType:
     return Picture(progress, datetime.now(UTC), doing, tuple(notes)) if progress else Text(visible(otherwise))
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes whenever a file is written to."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size

@@ -1,6 +1,7 @@
 """A study in the characters of a terminal: how far it is, its front as a scatter and as a table, what went wrong.
 
-It fills the height that it is given and no more: each part but the scatter has a fixed number of lines.
+It fills the height that it is given and no more: each part but the scatter has a fixed number of lines, and where a
+terminal is too low for a scatter there is none.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from joulefront.front import Hypervolume, front_of, hypervolume, reference_point, unpruned_of
+from joulefront.front import hypervolume, reference_point, unpruned_of
 from joulefront.records import Trial
 from joulefront.report.scatter import scatter
 from joulefront.report.units import milli, percent, quantities
@@ -27,6 +28,8 @@ from joulefront.results import Results
 _SPARKS = "▁▂▃▄▅▆▇█"
 _GROWTH = 60
 _TABLE_WIDTH = 56
+# Of a scatter and a table together.
+_LEAST_HEIGHT = 8
 _LATELY = 20
 
 
@@ -72,15 +75,20 @@ class Picture:
         results = self.progress.results
         above: list[RenderableType] = [self._head(width), self._pace(), self._reached()]
         below = [*self._outcomes(), *(_line(note) for note in self.notes)]
-        left = max(height - len(above) - len(below), 6)
-        if width >= 2 * _TABLE_WIDTH:
+        left = height - len(above) - len(below)
+        body: list[RenderableType] = []
+        if left >= _LEAST_HEIGHT and width >= 2 * _TABLE_WIDTH:
             beside = Table.grid(padding=(0, 1))
-            beside.add_row(self.progress.scatter(width - _TABLE_WIDTH - 1, left), _front(results, left - 1))
-            body: RenderableType = beside
-        else:
-            rows = min(max(left // 3, 2), len(results.front))
-            body = Group(self.progress.scatter(width, left - rows - 1), _front(results, rows))
-        yield Group(*above, body, *below)
+            beside.add_row(
+                self.progress.scatter(width - _TABLE_WIDTH - 1, left), _front(results, left - 1, _TABLE_WIDTH)
+            )
+            body = [beside]
+        elif left >= _LEAST_HEIGHT:
+            rows = min(left // 3, len(results.front))
+            body = [self.progress.scatter(width, left - rows - 1), _front(results, rows, width)]
+        elif left > 1:  # a scatter would have no room for its points
+            body = [_front(results, left - 1, width)]
+        yield Group(*above, *body, *below)
 
     def _head(self, width: int) -> Table:
         results = self.progress.results
@@ -146,12 +154,8 @@ def _growth(results: Results) -> list[float]:
         return []
     point = reference_point(unpruned, results.objectives)
     counts = sorted({math.ceil(len(screened) * step / _GROWTH) for step in range(1, _GROWTH + 1)})
-    reached: list[Hypervolume] = []
-    front: list[Trial] = []
-    for before, count in zip([0, *counts], counts, strict=False):
-        front = front_of([*front, *screened[before:count]], results.objectives)
-        reached.append(hypervolume(front, point))
-    return [volume.value for volume in reached]
+    kept = ([trial for trial in screened[:count] if not trial.failure and not trial.violation] for count in counts)
+    return [hypervolume(trials, point).value for trials in kept]
 
 
 def _steps(progress: Progress) -> tuple[int, int | None]:
@@ -169,13 +173,13 @@ def _state(progress: Progress) -> str:
     return "searching" if progress.finalists is None else "settling the front"
 
 
-def _front(results: Results, rows: int) -> Table:
+def _front(results: Results, rows: int, width: int) -> Table:
     """A short table of the front: as many lines as fit, the knee among them."""
-    table = Table(box=None, padding=(0, 1), header_style="dim", show_edge=False)
+    table = Table(box=None, padding=(0, 1), header_style="dim", show_edge=False, width=width)
     has_energy = any(trial.measurement and trial.measurement.energy_j for trial in results.front)
     for heading in ("trial", "valid.", "latency, ms", *(["mJ"] if has_energy else [])):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("widths", no_wrap=True, overflow="ellipsis")
+    table.add_column("widths", no_wrap=True, overflow="ellipsis", ratio=1)  # it alone gives way, not the numbers
     for trial in _chosen(results, rows):
         measured, candidate = trial.measurement, trial.candidate
         if measured is None or candidate is None:

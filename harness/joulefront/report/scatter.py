@@ -30,7 +30,8 @@ def scatter(results: Results, width: int, height: int) -> Text:
     ]
     points = [point for _, group in groups for point in group]
     if not points:
-        return Text("\n".join(["", "no network has been measured yet".center(width), *[""] * (height - 2)]))
+        lines = ["", "no network has been measured yet".center(width), *[""] * (height - 2)]
+        return Text("\n".join(lines), no_wrap=True, overflow="crop")
     plotext.terminal.limit(width=False, height=False)
     plot = plotext.figure
     plot.clear()
