@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,34 @@ def test_a_journey_says_what_beats_a_trial_and_what_limits_it_breaks(
     shown = capsys.readouterr().out
     assert "Hung: it hung" in shown
     assert "none: it was never measured" in shown
+
+
+def test_a_front_that_is_being_settled_is_not_called_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_study(tmp_path, count=5, settled=False)
+    with Store.open(folder, writable=True) as store:
+        store.record(measured_trial(5, SPACE.full, "full"))
+    assert joulefront(monkeypatch, "trials", folder, 5) == 0
+    assert "on the front of what is settled so far" in capsys.readouterr().out
+
+
+def test_many_widths_hide_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_study(tmp_path, count=3, energy=True)
+    with Store.open(folder, writable=True) as store:
+        usual = measured_trial(99, (0, 0, 0), "screen", energy=True)
+        assert usual.candidate
+        many = {f"layer{at}": 100 + at for at in range(60)}
+        store.record(replace(usual, candidate=replace(usual.candidate, widths=many)))
+    assert joulefront(monkeypatch, "trials", folder) == 0
+    table = capsys.readouterr().out
+    assert max(map(len, table.splitlines())) <= 120
+    (line,) = (line for line in table.splitlines() if line.split()[:1] == ["99"])
+    for expected in ("screen", " %", "±", "100 101"):
+        assert expected in line
+    assert line.count("…") == 1  # the widths alone are cut
 
 
 def test_a_trial_that_is_not_there(

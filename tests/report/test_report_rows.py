@@ -74,6 +74,16 @@ def test_what_others_wrote_becomes_neither_a_formula_nor_a_command_of_the_termin
     assert pandas.read_parquet(io.BytesIO(as_parquet(read(folder))))["failure_message"][0] == hostile
 
 
+def test_half_a_character_stops_no_table(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, count=0)
+    with Store.open(folder, writable=True) as store:
+        store.record(Trial(0, (0, 0, 0), "screen", failure=Failure("Hung", "half \ud83d of one")))
+    results = read(folder)
+    assert as_frame(results)["failure_message"][0] == "half ? of one"
+    assert pandas.read_parquet(io.BytesIO(as_parquet(results)))["failure_message"][0] == "half ? of one"
+    assert _records(as_csv(results))[0]["failure_message"] == "half ? of one"
+
+
 def test_a_frame_has_the_types_of_its_columns(results: Results) -> None:
     frame = as_frame(results)
     assert list(frame) == [column.name for column in columns(results)]

@@ -29,6 +29,7 @@ def document(results: Results, number: int) -> dict[str, Any]:
     candidate, artifact = trial.candidate, trial.artifact
     return {
         "study": results.name,
+        "state": "settled" if results.settled else "searching",
         "trial": number,
         "fidelity": trial.fidelity,
         "genome": list(trial.genome),
@@ -122,7 +123,7 @@ def lines(document: Mapping[str, Any]) -> str:
     rows += _judged(document)
     rows += _timed(document["measurement"])
     rows += _limits(document)
-    rows.append(("front", _front(document["front"])))
+    rows.append(("front", _front(document["front"], document["state"])))
     rows += [(name.replace("_", " "), value) for name, value in document["hashes"].items() if value]
     return "\n".join(f"{label:18}{text}" for label, text in rows if text)
 
@@ -176,8 +177,9 @@ def _limits(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("limits", f"{quantities(document['limits'])}; it has {quantities(document['limited'])}: {verdict}")]
 
 
-def _front(standing: Mapping[str, Any]) -> str:
-    among = "the search's front" if standing["fidelity"] == "screen" else "the settled front"
+def _front(standing: Mapping[str, Any], state: str) -> str:
+    final = "the settled front" if state == "settled" else "the front of what is settled so far"
+    among = "the search's front" if standing["fidelity"] == "screen" else final
     if standing["on_front"]:
         return f"on {among}"
     if standing["reason"]:

@@ -40,7 +40,7 @@ def columns(results: Results, trials: Sequence[Trial] | None = None) -> list[Col
     knee = results.knee.number if results.knee else None
 
     def column(name: str, kind: Kind, value: Callable[[Trial], Any]) -> Column:
-        return Column(name, kind, tuple(value(trial) for trial in chosen))
+        return Column(name, kind, tuple(_storable(value(trial)) for trial in chosen))
 
     def estimated(name: str, estimate: Callable[[Trial], Estimate | None]) -> list[Column]:
         found = [estimate(trial) for trial in chosen]
@@ -129,6 +129,11 @@ def as_frame(results: Results, trials: Sequence[Trial] | None = None) -> pd.Data
         raise _no_frame("a frame") from error
     table = columns(results, trials)
     return pandas.DataFrame({column.name: pandas.Series(column.values, dtype=_dtype(column)) for column in table})
+
+
+def _storable(value: Any) -> Any:
+    """Half of a character, which JSON lets through and no file can hold, as a question mark."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _dtype(column: Column) -> str:

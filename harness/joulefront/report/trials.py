@@ -20,12 +20,12 @@ def table(document: Sequence[Mapping[str, Any]]) -> RenderableType:
     ran = [row for row in document if "failure" not in row]
     has_test = any(row["metrics"]["test_accuracy"] is not None for row in ran)
     has_energy = any(row["metrics"]["energy_j"] is not None for row in ran)
-    shown = Table(box=SIMPLE_HEAD)
+    shown = Table(box=SIMPLE_HEAD, expand=True)
     tests, energies = ["test"] if has_test else [], ["mJ"] if has_energy else []
     for heading in ("trial", "fidelity", "valid.", *tests, "latency, ms", *energies, "kB"):
         shown.add_column(heading, justify="left" if heading == "fidelity" else "right", no_wrap=True)
-    shown.add_column("what it is", no_wrap=True)
-    shown.add_column("widths", no_wrap=True, overflow="ellipsis")
+    shown.add_column("what it is")
+    shown.add_column("widths", no_wrap=True, overflow="ellipsis", ratio=1)  # it alone gives way, not the numbers
     for row in document:
         metrics = row.get("metrics", {})
         shown.add_row(
