@@ -6,6 +6,7 @@ checked against it when they are read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +32,24 @@ def is_kept(folder: Path, trial: Trial) -> bool:
 
 def keep(folder: Path, trial: Trial, made: Prepared) -> None:
     """Copy what belongs to a measured trial, as it was ``made``, into the study's ``folder``. Raises StoreError."""
-    arrays = {f"input{index}": array for index, array in enumerate(made.job.inputs)}
-    arrays |= {f"output{index}": array for index, array in enumerate(made.job.expected)}
-    check = safetensors.numpy.save({name: _as_numpy(array) for name, array in arrays.items()})
-    contents = (made.job.library.read_bytes(), made.weights.read_bytes(), check)
+    contents = (made.job.library.read_bytes(), made.weights.read_bytes(), check(made.job))
     with disk(str(folder)):
         (folder / _FOLDER).mkdir(exist_ok=True)
         for name, content in zip(_names(trial), contents, strict=True):
             write_durably(folder / _FOLDER / name, content)
+
+
+def check(job: Job) -> bytes:
+    """An input and what torch makes of it, as a safetensors file."""
+    return safetensors.numpy.save({**by_name("input", job.inputs), **by_name("output", job.expected)})
+
+
+def by_name(prefix: str, arrays: Sequence[Array]) -> dict[str, np.ndarray]:
+    """Arrays as NumPy's, by the names that a check gives them: input0, input1, …"""
+    return {
+        f"{prefix}{index}": np.frombuffer(array.data, array.dtype).reshape(array.shape)
+        for index, array in enumerate(arrays)
+    }
 
 
 def weights(folder: Path, trial: Trial) -> Path:
@@ -49,12 +60,12 @@ def weights(folder: Path, trial: Trial) -> Path:
 
 def job(folder: Path, trial: Trial, label: str) -> Job:
     """What the bench needs to measure the trial's own library again. Raises StoreError when a file is gone or damaged."""
-    library, _, check = (folder / _FOLDER / name for name in _names(trial))
+    library, _, checked = (folder / _FOLDER / name for name in _names(trial))
     try:
-        arrays = safetensors.numpy.load_file(check)
+        arrays = safetensors.numpy.load_file(checked)
         inputs, outputs = _arrays(arrays, "input"), _arrays(arrays, "output")
     except (KeyError, OSError, SafetensorError) as error:
-        raise _gone(check) from error
+        raise _gone(checked) from error
     sha256 = library.stem
     return Job(label, _checked(library, sha256), sha256, inputs, outputs)
 
@@ -80,10 +91,6 @@ def _gone(path: Path) -> StoreError:
     return StoreError(
         f"{path} is not there as the study wrote it; the study's search command, run again, makes what is missing"
     )
-
-
-def _as_numpy(array: Array) -> np.ndarray:
-    return np.frombuffer(array.data, array.dtype).reshape(array.shape)
 
 
 def _arrays(arrays: dict[str, np.ndarray], prefix: str) -> tuple[Array, ...]:

@@ -12,9 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import safetensors.numpy
-
 from joulefront import kept
 from joulefront.bench import outputs, pins
 from joulefront.bench.wheels import LIBRARY, Wheels
@@ -22,7 +19,7 @@ from joulefront.cache import Cache
 from joulefront.errors import ConfigError, JoulefrontError
 from joulefront.export import card, folder, licences, onnx, readme, weights
 from joulefront.pick import pick
-from joulefront.records import Array, Job, Trial
+from joulefront.records import Job, Trial
 from joulefront.results import Results, read
 from joulefront_agent.wire import Tensor
 from joulefront_devices import load as load_device
@@ -63,7 +60,7 @@ def ship(study: Path, wanted: str, out: Path, listener: Listener, *, moved: Path
             name: importlib.resources.files("joulefront.export.scripts").joinpath(name).read_bytes()
             for name in _SCRIPTS
         },
-        "check.safetensors": _check(job),
+        "check.safetensors": kept.check(job),
         "weights.safetensors": weights.with_widths(kept.weights(results.folder, trial).read_bytes(), candidate.widths),
     }
     listener.doing("making the ONNX file (the task is loaded once more)")
@@ -135,15 +132,10 @@ def _wheels(results: Results, moved: Path | None) -> Path | None:
     return Path(str(named)).expanduser() if named else None
 
 
-def _check(job: Job) -> bytes:
-    """The input and what torch makes of it, as a safetensors file."""
-    return safetensors.numpy.save({**_by_name("input", job.inputs), **_by_name("output", job.expected)})
-
-
 def _onnx(results: Results, trial: Trial, job: Job, moved: Path | None) -> tuple[bytes | None, dict[str, Any]]:
     """The network as ONNX, and what the card says of it: why there is none, where it cannot be made."""
     absent = {"file": None, "reason": None, "opset": None, "verified_by": None, "verified_reason": None}
-    inputs, expected = _by_name("input", job.inputs), _by_name("output", job.expected)
+    inputs, expected = kept.by_name("input", job.inputs), kept.by_name("output", job.expected)
     try:
         model, example = _model(results, trial, moved)
         made, opset = onnx.as_onnx(model, example, inputs=list(inputs), outputs=list(expected))
@@ -167,11 +159,3 @@ def _model(results: Results, trial: Trial, moved: Path | None) -> tuple[Any, tup
     assert trial.candidate is not None
     path = kept.weights(results.folder, trial)
     return load(task.model, task.example, trial.candidate.widths, path), task.example
-
-
-def _by_name(prefix: str, arrays: tuple[Array, ...]) -> dict[str, np.ndarray[Any, Any]]:
-    return {f"{prefix}{index}": _as_numpy(array) for index, array in enumerate(arrays)}
-
-
-def _as_numpy(array: Array) -> np.ndarray[Any, Any]:
-    return np.frombuffer(array.data, array.dtype).reshape(array.shape)

@@ -6,9 +6,11 @@ import array
 import ctypes
 import hashlib
 import json
+import os
 import platform
 import resource
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,8 +137,25 @@ def test_another_runtime_in_the_process_is_said(network: Network, folder: Path, 
         Network(other)
 
 
-def test_it_uses_the_targets_threads(network: Network) -> None:
-    assert network._main.runtime.function("runtime.NumThreads")() == 2
+def test_whoever_calls_it_uses_the_targets_threads(network: Network) -> None:
+    """The runtime has a pool for each calling thread, of a number of its own choosing."""
+    cores = min(2, len(os.sched_getaffinity(0)))
+
+    def used() -> int:
+        network(X.numpy(), WORDS.numpy())
+        return int(network._main.runtime.function("runtime.NumThreads")())
+
+    with ThreadPoolExecutor(1) as another:
+        assert (used(), another.submit(used).result()) == (cores, cores)
+
+
+def test_threads_that_share_it_get_their_own_outputs(network: Network) -> None:
+    def right(scale: int) -> bool:
+        return all(network((scale * X).numpy(), WORDS.numpy())[0].tolist() == expected[scale] for _ in range(500))
+
+    expected = {scale: network((scale * X).numpy(), WORDS.numpy())[0].tolist() for scale in range(4)}
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(right, range(4)))
 
 
 def test_it_keeps_no_memory(network: Network) -> None:

@@ -81,6 +81,12 @@ def test_it_runs_with_a_bare_python_and_gives_torchs_output(shipped: Shipped, tm
         assert np.abs(np.array(json.loads(ran.stdout)) - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+def test_it_says_how_it_is_used(shipped: Shipped) -> None:
+    helped = bare(shipped[0], "--help")
+    assert (helped.returncode, helped.stderr) == (0, "")
+    assert "python3 run.py FILE" in helped.stdout
+
+
 @pytest.mark.parametrize("name", ["network.py", "run.py", "rebuild.py"])
 def test_the_scripts_are_python_3_9(shipped: Shipped, name: str) -> None:
     ast.parse((shipped[0] / name).read_text(), feature_version=(3, 9))

@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +108,11 @@ class _Runtime:
 
 
 class Network:
-    """The network in a folder that `joulefront export` wrote; ``card`` is its card.json. Not for two threads at once.
+    """The network in a folder that `joulefront export` wrote; ``card`` is its card.json.
 
-    Of several in one process, the one that was made last decides on how many threads all of them compute. Raises
-    ValueError for a folder that is not whole, and on another machine than it is for.
+    Threads that call it wait for one another. Of several networks in one thread, the one whose first call there was the
+    last decides on how many threads they all compute. Raises ValueError for a folder that is not whole, and on another
+    machine than it is for.
     """
 
     def __init__(self, folder: str | os.PathLike[str] = Path(__file__).parent) -> None:
@@ -135,8 +137,7 @@ class Network:
             runtime = _Runtime(ffi, library)
         except OSError as error:
             raise ValueError(f"{error}; it needs {needs}") from error
-        cores = [str(core) for core in sorted(os.sched_getaffinity(0))[: target["threads"]]]
-        runtime.function("runtime.config_threadpool")(-2, len(cores), runtime.function("ffi.Array")(*cores))
+        self._lock, self._caller = threading.Lock(), threading.local()
         get = runtime.function("ffi.ModuleGetFunction")
         self._library = runtime.function("ffi.ModuleLoadFromFile")(str(model))
         machine = get(self._library, "vm_load_executable", 0)()
@@ -157,21 +158,34 @@ class Network:
         """
         if len(inputs) != len(self._inputs):
             raise ValueError(f"the network takes {len(self._inputs)} inputs, not {len(inputs)}")
-        for given, (tensor, place) in zip(inputs, self._inputs):  # noqa: B905 -- its strict is of Python 3.10
+        views = []
+        for given, (tensor, _) in zip(inputs, self._inputs):  # noqa: B905 -- its strict is of Python 3.10
             view = memoryview(given)
             if view.nbytes != _size(tensor) or not _is_alike(view, tensor):
                 raise ValueError(
                     f"{tensor['name']}: expected {tensor['dtype']} of shape {tensor['shape']}, {_size(tensor)} bytes, "
                     f"not {view.nbytes} bytes in the format {view.format!r} of shape {list(view.shape or ())}"
                 )
-            ctypes.memmove(place.data, view.tobytes(), view.nbytes)
-        result, about = self.infer(), self.card["outputs"]
-        several = [result] if result.kind == _TENSOR else [self._item(result, index) for index in range(len(about))]
-        return [_copied(output, about[index]) for index, output in enumerate(several)]
+            views.append(view)
+        with self._lock:
+            for view, (_, place) in zip(views, self._inputs):  # noqa: B905
+                ctypes.memmove(place.data, view.tobytes(), view.nbytes)
+            result, about = self.infer(), self.card["outputs"]
+            several = [result] if result.kind == _TENSOR else [self._item(result, index) for index in range(len(about))]
+            return [_copied(output, about[index]) for index, output in enumerate(several)]
 
     def infer(self) -> Any:
         """One inference on the inputs that were given last, for a timer; its outputs stay the runtime's."""
+        if not hasattr(self._caller, "threads"):
+            self._caller.threads = self._take_threads()
         return self._main(*(place for _, place in self._inputs))
+
+    def _take_threads(self) -> int:
+        """Give the calling thread, which has a pool of its own in the runtime, as many as the network was compiled for."""
+        cores = [str(core) for core in sorted(os.sched_getaffinity(0))[: self.card["target"]["threads"]]]
+        function = self._main.runtime.function
+        function("runtime.config_threadpool")(-2, len(cores), function("ffi.Array")(*cores))
+        return len(cores)
 
 
 def is_whole(path: Path, card: dict[str, Any]) -> bool:

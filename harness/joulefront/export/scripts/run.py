@@ -26,6 +26,8 @@ _MOST_RUNS, _MOST_S = 1000, 2.0
 
 def main(files: list[str]) -> str:
     """What to print; where that does not go, one message and an exit status of 1."""
+    if files in (["-h"], ["--help"]):
+        return str(__doc__).rstrip()
     try:
         network = Network(_HERE)
         if files:
