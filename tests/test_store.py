@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,23 @@ def test_a_study_can_be_read_where_nothing_may_be_written(tmp_path: Path, monkey
         with pytest.raises(StoreError, match="readonly"):
             store.decide("x", 1)
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_medians_are_taken_without_holding_every_sample(tmp_path: Path) -> None:
+    trial = whole_trial()
+    assert trial.measurement
+    large = replace(trial, measurement=replace(trial.measurement, repeats_s=((0.5,) * 10_000,)))
+    with Store.create_or_resume(tmp_path / "x", TEXT, "study.toml") as store:
+        for number in range(200):  # of 80 kB each
+            store.record(replace(large, number=number, genome=(1, number)))
+        tracemalloc.start()
+        try:
+            medians_s = store.repeat_medians_s()
+            _, peak_b = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert medians_s == dict.fromkeys(range(200), (0.5,))
+    assert peak_b < 12e6
 
 
 def test_what_stands_in_the_log_alone_is_read_where_nothing_may_be_written(
