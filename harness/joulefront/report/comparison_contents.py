@@ -1,4 +1,4 @@
-"""What a comparison's page holds, as one JSON document: that of ``joulefront compare --json``, with plots and how all was made."""
+"""What a comparison's page holds: the document of ``joulefront compare --json``, plots of it, and how each study was made."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def _headline(document: Mapping[str, Any]) -> str:
     counts = document["survival_counts"][home][away]
     judged = "" if counts["judged"] == counts["front"] else f" that {away} has measured, of {counts['front']} in all,"
     if shares[home, away] == 1:
-        return f"Every network of one front that was measured on another device survives there: {_total(document)} judged."
+        return (
+            f"Every network of one front that was measured on another device survives there: {_total(document)} judged."
+        )
     return f"Of {home}'s front, {counts['survive']} of the {counts['judged']} networks{judged} survive on {away}."
 
 
@@ -66,9 +68,7 @@ def _figures(studies: Sequence[Results], document: Mapping[str, Any]) -> dict[st
     labels = document["studies"]
     pairs = list(itertools.combinations(range(len(labels)), 2))
     agreement = {f"{one}-{other}": agreement_plot(document, studies, one, other) for one, other in pairs}
-    disagreement = {
-        f"{one}-{other}": disagreement_plot(document, labels[one], labels[other]) for one, other in pairs
-    }
+    disagreement = {f"{one}-{other}": disagreement_plot(document, labels[one], labels[other]) for one, other in pairs}
     return {
         "fronts": _plain(comparison_plot(document, joined=True)) if document["points"] else None,
         "agreement": {pair: _plain(figure) for pair, figure in agreement.items()},

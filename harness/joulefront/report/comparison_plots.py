@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from joulefront.comparison.networks import Identities, best_measured, model_of
 from joulefront.records import Measurement
 from joulefront.report.axes import AXES, Axis, axis_of, finite
-from joulefront.report.hover import layers, plain, span
+from joulefront.report.hover import layers, plain, short, span
 from joulefront.report.style import COLOURS, NEUTRAL, SYMBOLS, axis_type, error_bars, layout
 from joulefront.results import Results
 
@@ -86,8 +86,8 @@ def agreement_plot(document: Document, studies: Sequence[Results], one: int, oth
                     hoverinfo="text",
                 )
             )
-    figure.update_xaxes(title_text=f"latency on {plain(labels[0])}, ms", type="log")
-    return figure.update_yaxes(title_text=f"latency on {plain(labels[1])}, ms", type="log")
+    figure.update_xaxes(title_text=f"latency on {plain(short(labels[0]))}, ms", type="log")
+    return figure.update_yaxes(title_text=f"latency on {plain(short(labels[1]))}, ms", type="log")
 
 
 def disagreement_plot(document: Document, one: str, other: str) -> go.Figure | None:
@@ -115,9 +115,9 @@ def disagreement_plot(document: Document, one: str, other: str) -> go.Figure | N
         )
     )
     figure.add_vline(1, line={"color": NEUTRAL, "width": 1})
-    title = f"latency on {plain(other)} / latency on {plain(one)}, by halving the layer's width"
+    title = f"by halving the layer's width,<br>latency on {plain(short(other))} / on {plain(short(one))}"
     figure.update_xaxes(title_text=title, type="log", tickformat=".2f", nticks=8)
-    return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=[layers([name]) for name, _ in rows])
+    return figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=[plain(short(name)) for name, _ in rows])
 
 
 def value(measured: Mapping[str, Any], name: str) -> float | None:

@@ -71,11 +71,8 @@ def widths_plot(results: Results) -> go.Figure | None:
             colorbar={"tickformat": ".0%", "thickness": 10, "outlinewidth": 0},
         )
     )  # fmt: skip
-    marks = {results.knee.number: "knee"} if results.knee else {}
-    if results.unpruned:
-        marks[results.unpruned.number] = "unpruned"
-    labels = [f"{trial.number}<br>{marks[trial.number]}" if trial.number in marks else str(trial.number)
-              for trial in front]  # fmt: skip
+    knee = results.knee.number if results.knee else None
+    labels = [f"<b>{trial.number}</b>" if trial.number == knee else str(trial.number) for trial in front]
     figure.update_xaxes(title_text="trial", tickvals=list(range(len(front))), ticktext=labels)
     figure.update_yaxes(
         tickvals=list(range(len(genes))), ticktext=[plain(short(gene.name)) for gene in genes], autorange="reversed"

@@ -35,7 +35,7 @@ function networkColumns(comparison, widths) {
       columns.push({
         label: `${label}: ${axis.title}${word && axis.name === "latency_s" ? ` (${word})` : ""}`, numeric: true,
         value: (row) => (known(row) ? known(row).value * axis.factor : null),
-        cell: (row) => (known(row) ? [inUnit(axis, known(row).value), axis.name === "accuracy" ? null : el("small", {}, halfWidth(known(row).value, known(row).interval)),
+        cell: (row) => (known(row) ? [inUnit(axis, known(row).value), axis.name === "accuracy" ? null : [" ", el("small", {}, halfWidth(known(row).value, known(row).interval))],
           word || axis.name !== "latency_s" ? null : provenance(row.measured[label].provenance.latency_s)] : ""),
       });
     }

@@ -67,7 +67,7 @@ function figurePart(study, id, title, figure, note, without) {
 
 function widthsPart(study) {
   return figurePart(study, "widths", "Widths", study.figures.widths,
-    "Channels that each network of the front keeps in each layer; the colour is their share of the unpruned layer's.", "There is no front to show the widths of.");
+    "Channels that each network of the front keeps in each layer; the colour is their share of the unpruned layer's. The knee is in bold.", "There is no front to show the widths of.");
 }
 
 function sessionPart(study) {

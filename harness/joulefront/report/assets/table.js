@@ -12,7 +12,7 @@ function sortableTable({ caption, columns, rows, words, filtered, id = () => nul
   const line = (entry) => {
     entry.line ||= el("tr", { id: id(entry.row) }, columns.map((column, index) => {
       const cell = el(index ? "td" : "th", { class: column.numeric ? "number" : null, scope: index ? null : "row" });
-      cell.append(...[column.cell(entry.row)].flat().filter((part) => part !== null && part !== undefined));
+      cell.append(...[column.cell(entry.row)].flat(Infinity).filter((part) => part !== null && part !== undefined));
       return cell;
     }));
     return entry.line;
