@@ -69,7 +69,7 @@ class Study:
             now, then = figures(canary)["latency_s"], self._own[canary["number"]]
             ratio = now[0] / then[0]
             shares = [(high - low) / 2 / value for value, low, high in (now, then)]
-            if abs(ratio - 1) > ratio * math.hypot(*shares):
+            if abs(math.log(ratio)) > math.hypot(*shares):
                 ratios.append(ratio)
         return ratios
 

@@ -14,8 +14,8 @@ from joulefront.results import Results
 class Drift:
     """The latency of the study's canary in one ``session`` of visits, by what it was in the study.
 
-    ``interval`` is the ratio's 95 % interval, from those of both latencies by the delta method; they are ``apart`` where it
-    does not hold 1. (Whether the two intervals overlap would tell less: Schenker and Gentleman 2001.)
+    ``interval`` is the ratio's 95 % interval, from those of both latencies by the delta method on its logarithm; they are
+    ``apart`` where it does not hold 1. (Whether the two intervals overlap would tell less: Schenker and Gentleman 2001.)
     """
 
     session: str
@@ -68,8 +68,8 @@ def drift_of(study: Results) -> list[Drift]:
         before, now = own.get(visit.number), visit.measurement
         if is_canary(visit, study) and before and now:
             ratio = now.latency_s.value / before.latency_s.value
-            half_width = ratio * math.hypot(_relative(now.latency_s), _relative(before.latency_s))
-            found.append(Drift(visit.session, ratio, (ratio - half_width, ratio + half_width)))
+            factor = math.exp(math.hypot(_relative(now.latency_s), _relative(before.latency_s)))
+            found.append(Drift(visit.session, ratio, (ratio / factor, ratio * factor)))
     return sorted(found, key=lambda one: one.session)
 
 
