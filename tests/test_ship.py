@@ -212,6 +212,12 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_is_no_folder_to_write_into(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ConfigError, match=r"notes\.txt is no folder"):
+        ship.ship(study, "knee", tmp_path / "notes.txt" / "a" / "ship", Silent())
+
+
 def test_a_kept_file_that_is_damaged_is_not_shipped(study: Path, tmp_path: Path) -> None:
     damaged = Path(shutil.copytree(study, tmp_path / "study"))
     for library in (damaged / "artifacts").glob("*.so"):

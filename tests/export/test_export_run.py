@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from joulefront import ship
+from joulefront.export.onnx import as_onnx
 from shippable import PRUNED, bare, write_shippable
 from simulated import Silent
 
@@ -258,3 +259,16 @@ def test_onnx_gives_the_same_and_holds_nothing_of_this_host(user: Path, shipped:
     assert np.abs(returned - expected).max() <= 1e-4 * np.abs(expected).max()
     assert str(user).encode() not in (out / "model.onnx").read_bytes()
     assert b"site-packages" not in (out / "model.onnx").read_bytes()
+
+
+class Branching(nn.Module):
+    """One whose ONNX has graphs within its graph."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        chosen: torch.Tensor = torch.cond(x.sum() > 0, lambda x: x + 1, lambda x: x - 1, (x,))
+        return chosen
+
+
+def test_nor_do_the_branches_of_onnx_hold_anything_of_this_host() -> None:
+    data, _ = as_onnx(Branching().eval(), (torch.ones(2),), inputs=["input0"], outputs=["output0"])
+    assert Path(__file__).name.encode() not in data

@@ -15,9 +15,12 @@ _PROGRAM = "run.py"
 
 
 def require_new(out: Path) -> None:
-    """Raises ConfigError when ``out`` is there: what a user has is never overwritten."""
+    """Raises ConfigError when ``out`` is there, since what a user has is never overwritten, or cannot be for a file above."""
     if os.path.lexists(out):
         raise ConfigError(f"{out} exists: give another folder with --out, or remove it")
+    above = next(parent for parent in out.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise ConfigError(f"{above} is no folder: give another folder than {out} with --out")
 
 
 def write(out: Path, files: Mapping[str, bytes]) -> None:

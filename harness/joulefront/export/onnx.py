@@ -71,6 +71,8 @@ def _strip(graph: Any) -> None:
         for part in parts:
             del part.metadata_props[:]
             part.doc_string = ""
+    for branch in (attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")):
+        _strip(branch)
 
 
 @contextmanager
