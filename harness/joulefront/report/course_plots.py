@@ -109,7 +109,7 @@ def session_plot(results: Results) -> go.Figure | None:
                 hovertemplate="%{y:.4g} after trial %{customdata}<extra></extra>",
             )
         )
-        domain = [1 - (index + 1) / len(known) + 0.05 * (index + 1 < len(known)), 1 - index / len(known)]
+        domain = [1 - (index + 1) / len(known) + 0.1 * (index + 1 < len(known)), 1 - index / len(known)]
         figure.update_layout({f"yaxis{suffix}": {"title": {"text": title}, "domain": domain}})
     figure.update_xaxes(title_text="time (UTC)", anchor="free", position=0)
     figure.update_layout(showlegend=False, height=200 + 120 * len(known))

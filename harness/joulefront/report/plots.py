@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from joulefront.records import Trial
 from joulefront.report.axes import AXES, Axis, axis_of, default_axes, interval, known_axes, value
 from joulefront.report.hover import hover
-from joulefront.report.style import ACCENT, CLOUD, NEUTRAL, axis_type, error_bars, layout
+from joulefront.report.style import ACCENT, NEUTRAL, axis_type, error_bars, layout
 from joulefront.results import Results
 
 
@@ -59,12 +59,14 @@ def front_plot_3d(results: Results) -> go.Figure:
     figure = go.Figure(layout=layout())
     for name, trials, style in _groups(results):
         points = _points(results, trials, style)
-        points["marker"] = {**points["marker"], "size": points["marker"]["size"] * 0.55}
+        points["marker"] |= {"size": style["size"] * 0.55}
         values = {key: [_shown(trial, axis) for trial in trials] for key, axis in axes.items()}
         bars = {f"error_{key}": _bars(trials, axis, style) for key, axis in axes.items()}
         figure.add_trace(go.Scatter3d(name=name, mode="markers", **values, **bars, **points))
-    figure.update_scenes({f"{key}axis": {"title": {"text": axis.title}} for key, axis in axes.items()})
-    return figure
+    types = {key: axis_type(value(trial, axis.name) for trial in results.trials) for key, axis in axes.items()}
+    scene = {f"{key}axis": {"title": {"text": axis.title}, "type": types[key]} for key, axis in axes.items()}
+    camera = {"eye": {"x": 1.35, "y": 1.35, "z": 0.7}, "center": {"x": 0, "y": 0, "z": -0.15}}
+    return figure.update_scenes(aspectmode="cube", camera=camera, **scene)
 
 
 def _groups(results: Results) -> Iterable[tuple[str, Sequence[Trial], dict[str, Any]]]:
@@ -75,7 +77,7 @@ def _groups(results: Results) -> Iterable[tuple[str, Sequence[Trial], dict[str, 
     screened = [trial for trial in ran if trial.fidelity == "screen"]
     beaten = [trial for trial in ran if trial.fidelity == "full"]
     if screened:
-        yield "search", screened, {"color": CLOUD, "size": 6, "symbol": "circle", "bars": False}
+        yield "search", screened, {"color": NEUTRAL, "size": 6, "opacity": 0.4, "symbol": "circle", "bars": False}
     if beaten:
         yield "settled, beaten", beaten, {"color": NEUTRAL, "size": 7, "symbol": "circle-open", "bars": True}
     if front:
@@ -91,6 +93,7 @@ def _points(results: Results, trials: Sequence[Trial], style: dict[str, Any]) ->
         "customdata": [trial.number for trial in trials],
         "hovertext": [hover(results, trial) for trial in trials],
         "hoverinfo": "text",
+        "opacity": style.get("opacity", 1),
         "marker": {
             "color": style["color"],
             "size": style["size"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-ACCENT, NEUTRAL, CLOUD = "#3d7de0", "#7d8794", "rgba(125,135,148,0.42)"
+ACCENT, NEUTRAL = "#3d7de0", "#7d8794"
 # One a study: Okabe and Ito's, which those who see few colours tell apart too. Markers differ as well.
 COLOURS = ("#1b7fc4", "#e08a00", "#009e73", "#c9679c", "#56b4e9", "#d55e00")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "star", "x")

@@ -22,7 +22,7 @@ function themed(layout, dark) {
   }
   if (layout.scene) {
     const box = { gridcolor: palette.line, zerolinecolor: palette.line, color: palette.text, showbackground: false };
-    themedLayout.scene = { ...layout.scene, camera: { eye: { x: 1.5, y: 1.5, z: 0.9 } }, bgcolor: palette.paper };
+    themedLayout.scene = { ...layout.scene, bgcolor: palette.paper };
     for (const name of ["xaxis", "yaxis", "zaxis"]) themedLayout.scene[name] = { ...box, ...layout.scene[name] };
   }
   return themedLayout;

@@ -65,7 +65,7 @@ function survivalPart({ studies, survival, survival_counts: counts, survival_rea
   const table = el("table", { class: "plain matrix" },
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "front of"), studies.map((away) => el("th", { scope: "col" }, `on ${away}`)))),
     el("tbody", {}, studies.map((home) => el("tr", {}, el("th", { scope: "row" }, home), studies.map((away) => cell(home, away))))));
-  return { box: section("survival", "What survives elsewhere", tableBox(table, "Survival; scrolls sideways where it is wide"),
+  return { box: section("survival", "What survives elsewhere", tableBox(table, "What survives"),
     el("p", { class: "quiet caption" }, "How many networks of a row's front would stand on a column's, by that device's own measurements.")), drawings: [] };
 }
 

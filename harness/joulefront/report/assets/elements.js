@@ -88,3 +88,8 @@ function toggle(label, checked, changed, longer = null) {
 function provenance(word) {
   return el("span", { class: `provenance ${word}` }, word);
 }
+
+// What may be wide scrolls within its own box, which is reached by keyboard.
+function tableBox(table, label) {
+  return el("div", { class: "box", tabindex: 0, role: "region", "aria-label": `${label}; scrolls sideways where it is wide` }, table);
+}

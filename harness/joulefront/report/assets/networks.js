@@ -13,10 +13,10 @@ function networksPart(comparison) {
     filtered: (shown, all) => { count.textContent = shown === all ? plural(all, "network") : `${shown} of ${plural(all, "network")}`; },
   });
   filter.addEventListener("input", () => table.filter(filter.value));
-  table.show();
+  table.filter("");
   const names = Object.keys(comparison.points[0].widths);
   return { box: section("networks", "Networks of the fronts", el("div", { class: "controls" }, filter, count),
-    tableBox(table.table, "Networks; scrolls sideways where it is wide"),
+    table.box,
     el("p", { class: "quiet caption" }, `Widths are those of ${names.slice(0, 20).join(", ")}${names.length > 20 ? " …" : ""}.`)), drawings: [] };
 }
 

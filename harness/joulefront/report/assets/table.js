@@ -2,12 +2,14 @@
 //
 // columns: {label, note, value(row) to sort and compare by, cell(row) to show, numeric}
 // `words(row)` is what a filter's words are looked for in. `id(row)` names a row, `first` is the
-// column that it is sorted by at the beginning.
-function sortableTable({ caption, columns, rows, words, filtered, id = () => null, first = 0 }) {
+// column that it is sorted by at the beginning. Of many rows, `step` are made at a time, as one scrolls to them: a browser
+// takes longer to lay out thousands than anybody likes to wait.
+function sortableTable({ caption, columns, rows, words, filtered, id = () => null, first = 0, step = Infinity }) {
   const body = el("tbody");
   const all = rows.map((row) => ({ row, text: words(row).toLowerCase(), line: null }));
   let order = { column: first, up: true };
   let wanted = "";
+  let waiting = [];
 
   const line = (entry) => {
     entry.line ||= el("tr", { id: id(entry.row) }, columns.map((column, index) => {
@@ -17,12 +19,15 @@ function sortableTable({ caption, columns, rows, words, filtered, id = () => nul
     }));
     return entry.line;
   };
+  const more = (count) => body.append(...waiting.splice(0, count).map(line));
   const show = () => {
     const column = columns[order.column];
     const kept = all.filter(matcher(wanted, columns));
     const keyed = kept.map((entry) => [column.value(entry.row), entry]);
     keyed.sort(([a], [b]) => compared(a, b, order.up));
-    body.replaceChildren(...keyed.map(([, entry]) => line(entry)));
+    waiting = keyed.map(([, entry]) => entry);
+    body.replaceChildren();
+    more(step);
     heads.forEach((head, index) => {
       if (index === order.column) head.setAttribute("aria-sort", order.up ? "ascending" : "descending");
       else head.removeAttribute("aria-sort");
@@ -38,7 +43,10 @@ function sortableTable({ caption, columns, rows, words, filtered, id = () => nul
       },
     }, column.label)));
   const table = el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, heads)), body);
-  return { table, filter: (text) => { wanted = text; show(); }, show };
+  const box = tableBox(table, caption);
+  box.addEventListener("scroll", () => { if (box.scrollTop + 2 * box.clientHeight > box.scrollHeight) more(step); });
+  addEventListener("beforeprint", () => more(Infinity));
+  return { box, filter: (text) => { wanted = text; box.scrollTop = 0; show(); } };
 }
 
 // What is missing comes last, whichever way one sorts.
@@ -62,9 +70,4 @@ function matcher(text, columns) {
     };
   });
   return (entry) => tests.every((test) => test(entry));
-}
-
-// Tables scroll within their own box, which is reached by keyboard.
-function tableBox(table, label) {
-  return el("div", { class: "box", tabindex: 0, role: "region", "aria-label": label }, table);
 }

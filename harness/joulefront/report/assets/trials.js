@@ -12,11 +12,11 @@ function trialsPart(study) {
     const columns = trialColumns(study);
     current = sortableTable({
       caption: which === "front" ? "The front and the unpruned network" : "All trials",
-      columns, first: which === "front" ? columns.findIndex((column) => column.label.startsWith("latency")) : 0, rows, words: (trial) => trialWords(study, trial),
+      columns, first: which === "front" ? columns.findIndex((column) => column.label.startsWith("latency")) : 0, rows, step: 300, words: (trial) => trialWords(study, trial),
       filtered: (shown, all) => { count.textContent = shown === all ? plural(all, "trial") : `${shown} of ${plural(all, "trial")}`; },
     });
     current.filter(filter.value);
-    place.replaceChildren(tableBox(current.table, "Trials; scrolls sideways where it is wide"));
+    place.replaceChildren(current.box);
   };
   let waiting;
   filter.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => current.filter(filter.value), 80); });
