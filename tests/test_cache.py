@@ -112,3 +112,10 @@ def test_a_durable_write_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
 def test_keys_are_of_values_not_of_their_order() -> None:
     assert key_of(a=1, b={"c": 2, "d": 3}) == key_of(b={"d": 3, "c": 2}, a=1)
     assert key_of(a=1) != key_of(a=2)
+
+
+def test_what_is_written_may_be_read_as_the_users_umask_says(tmp_path: Path) -> None:
+    write_durably(tmp_path / "file", b"x")
+    usual = tmp_path / "usual"
+    usual.write_bytes(b"x")
+    assert (tmp_path / "file").stat().st_mode == usual.stat().st_mode

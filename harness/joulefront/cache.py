@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -143,15 +144,15 @@ def file_sha256(path: Path) -> str:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file so that after a crash it is there whole or not at all."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    work = path.with_name(f".{path.name}-{secrets.token_hex(8)}")  # with the rights that the user's umask gives
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with work.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        work.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        work.unlink(missing_ok=True)
         raise
 
 
