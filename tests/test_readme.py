@@ -43,3 +43,8 @@ def test_the_study_in_the_readme_is_valid() -> None:
 
     (study,) = re.findall(r"```toml\n(.*?)```", README.read_text(), flags=re.DOTALL)
     assert parse(study, StudyConfig, source="README.md").search.evaluations == 100
+
+
+def test_the_notebook_in_the_readme_is_the_one_that_is_tested() -> None:
+    code = (README.parent / "docs" / "notebook.py").read_text().partition("\n\n")[2].strip()
+    assert f"```python\n{code}\n```" in README.read_text()
