@@ -33,9 +33,11 @@ class Axis:
 
     def shown(self, value: float) -> str:
         """An SI value with its unit: four digits, and all digits of a count."""
-        if not self.unit:
-            return f"{value * self.factor:,.0f}"
-        return f"{value * self.factor:.4g} {self.unit}"
+        return f"{self.bare(value)} {self.unit}".rstrip()
+
+    def bare(self, value: float) -> str:
+        """The same without the unit."""
+        return f"{value * self.factor:.4g}" if self.unit else f"{value * self.factor:,.0f}"
 
 
 AXES = {

@@ -13,6 +13,7 @@ from joulefront.report.hover import plain, short
 from joulefront.report.style import ACCENT, NEUTRAL, layout
 from joulefront.results import Results
 
+_MOST_MARKERS = 60  # on a line that are told apart
 _MOST_TEXTS = 600  # cells of a heat map that are still legible with a number in each
 
 
@@ -37,7 +38,8 @@ def hypervolume_plot(results: Results) -> go.Figure | None:
             x=list(range(1, len(searched) + 1)),
             y=values,
             customdata=[trial.number for trial in searched],
-            mode="lines",
+            mode="lines" if len(searched) > _MOST_MARKERS else "lines+markers",
+            marker={"size": 4},
             line={"shape": "hv", "color": ACCENT, "width": 2},
             hovertemplate="%{y:.4f} after trial %{customdata}<extra></extra>",
         )

@@ -15,9 +15,11 @@ _COSTS = {"latency_s": "latency", "energy_j": "energy"}
 
 def headline(results: Results) -> str:
     """The knee against the unpruned network, or why there is nothing to say of it."""
-    simulated = "Simulated: " if _is_simulated(results.comparable) else ""
-    so_far = "" if results.settled else "So far: "
-    return simulated + so_far + _sentence(results)
+    words = ["simulated"] if _is_simulated(results.comparable) else []
+    if not results.settled:
+        words.append("so far")
+    said = f"{', '.join(words)}: {_sentence(results)}" if words else _sentence(results)
+    return said[:1].upper() + said[1:]
 
 
 def remarks(results: Results) -> list[tuple[str, str]]:

@@ -50,7 +50,7 @@ def layers(texts: Sequence[str]) -> str:
 
 def span(axis: Axis, middle: float, ends: Sequence[float] | None) -> str:
     """An SI value with its interval, where it has one, in the axis's unit."""
-    return axis.shown(middle) + (f" ({axis.shown(ends[0])} to {axis.shown(ends[1])})" if ends else "")
+    return axis.shown(middle) + (f" ({axis.bare(ends[0])} to {axis.bare(ends[1])})" if ends else "")
 
 
 def _provenance(trial: Trial, name: str) -> str:

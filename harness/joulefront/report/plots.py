@@ -65,7 +65,8 @@ def front_plot_3d(results: Results) -> go.Figure:
         figure.add_trace(go.Scatter3d(name=name, mode="markers", **values, **bars, **points))
     types = {key: axis_type(value(trial, axis.name) for trial in results.trials) for key, axis in axes.items()}
     scene = {f"{key}axis": {"title": {"text": axis.title}, "type": types[key]} for key, axis in axes.items()}
-    camera = {"eye": {"x": 1.35, "y": 1.35, "z": 0.7}, "center": {"x": 0, "y": 0, "z": -0.15}}
+    camera = {"eye": {"x": 1.55, "y": 1.55, "z": 0.75}, "center": {"x": 0, "y": 0, "z": -0.12}}
+    figure.update_layout(margin={"l": 0, "r": 0, "b": 0})
     return figure.update_scenes(aspectmode="cube", camera=camera, **scene)
 
 

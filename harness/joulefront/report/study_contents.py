@@ -33,7 +33,7 @@ def study_contents(results: Results) -> dict[str, Any]:
         "device": results.study.device,
         "state": "settled" if results.settled else "searching",
         "read": datetime.now(UTC).isoformat(timespec="seconds"),
-        "headline": _sentence_case(headline(results)),
+        "headline": headline(results),
         "notes": remarks(results),
         "provenance": words,
         "provenances": sorted({word for word in words.values() if word}),
@@ -125,15 +125,12 @@ def _grouped(reasons: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
 
 
 def _figures(results: Results) -> dict[str, Mapping[str, Any] | None]:
+    ran = any(trial.failure is None for trial in results.trials)
     drawn = {
-        "front": front_plot(results) if results.trials else None,
-        "front3d": front_plot_3d(results) if results.trials else None,
+        "front": front_plot(results) if ran else None,
+        "front3d": front_plot_3d(results) if ran else None,
         "hypervolume": hypervolume_plot(results),
         "widths": widths_plot(results),
         "session": session_plot(results),
     }
     return {name: json.loads(figure.to_json()) if figure else None for name, figure in drawn.items()}
-
-
-def _sentence_case(text: str) -> str:
-    return text[:1].upper() + text[1:]

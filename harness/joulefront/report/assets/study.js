@@ -30,7 +30,7 @@ function marks(study, trial) {
 
 function frontPart(study) {
   const figure = study.figures.front;
-  if (!figure) return { box: section("front", "Front", el("p", { class: "empty" }, "Nothing has been measured yet.")), drawings: [] };
+  if (!figure) return { box: section("front", "Front", el("p", { class: "empty" }, study.trials.length ? "No network has run." : "Nothing has been measured yet.")), drawings: [] };
   const known = (number, name) => {
     const trial = study.byNumber.get(number);
     return name in trial.values ? { value: trial.values[name], interval: trial.intervals[name] } : null;
