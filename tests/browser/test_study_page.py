@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 WIDTHS = (390, 1280)
+HARMLESS = {"Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes", "Orbital rotation", "Reset camera to default"}
 
 
 def column(page: Page, place: int) -> list[str]:
@@ -29,6 +30,12 @@ def column(page: Page, place: int) -> list[str]:
 def plotted(page: Page, section: str, what: str) -> Any:
     """Something of a plot, as plotly has it."""
     return page.evaluate(f"document.querySelector('#{section} .js-plotly-plot').{what}")
+
+
+def offered(page: Page) -> set[str]:
+    """The buttons that plotly puts above the plots; one of its own sends the plot to its makers."""
+    titles = page.locator(".modebar-btn").evaluate_all("buttons => buttons.map(button => button.dataset.title)")
+    return set(titles)
 
 
 def test_a_click_on_a_point_opens_its_journey(open_page: Open, study: Results) -> None:
@@ -108,6 +115,8 @@ def test_the_table_is_filtered_by_words_and_by_limits(open_page: Open, study: Re
 
 def test_the_front_is_switched_to_other_quantities_scales_and_3d(open_page: Open, study: Results) -> None:
     page = open_page(study)
+    assert "Pan" in offered(page)
+    assert not offered(page) - HARMLESS
     before = plotted(page, "front", "data.find(trace => trace.name === 'front').x")
     assert before == pytest.approx([trial.objectives["latency_s"] * 1e3 for trial in study.front])
     page.locator("#front select").first.select_option("energy_j")
@@ -124,6 +133,8 @@ def test_the_front_is_switched_to_other_quantities_scales_and_3d(open_page: Open
     page.get_by_text("3-D", exact=True).click()
     page.wait_for_selector("#front .gl-container canvas")
     assert {one["type"] for one in plotted(page, "front", "data")} == {"scatter3d"}
+    assert "Pan" in offered(page)
+    assert not offered(page) - HARMLESS
     page.get_by_text("2-D", exact=True).click()
     assert plotted(page, "front", "layout.xaxis.title.text") == "energy, mJ"
 
@@ -198,6 +209,20 @@ def test_two_thousand_trials_are_sorted_and_filtered(open_page: Open, study: Res
     page.emulate_media(media="screen")
     page.get_by_role("searchbox").fill("conv1=32")
     expect(page.locator("#trials tbody tr")).to_have_count(sum(trial.genome[0] == 7 for trial in results.trials))
+
+
+def test_it_is_printed_in_light_colours(open_page: Open, study: Results) -> None:
+    page = open_page(study, scheme="dark")
+    dark = plotted(page, "front", "layout.paper_bgcolor")
+    page.emulate_media(media="print")
+    expect(page.locator("nav")).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.querySelector('section')).color") == "rgb(29, 36, 45)"
+    assert plotted(page, "front", "layout.paper_bgcolor") == "#ffffff" != dark
+    assert plotted(page, "front", "_fullLayout.width") < 700  # or a sheet of A4 would cut it off
+    page.emulate_media(media="screen", color_scheme="dark")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert plotted(page, "front", "layout.paper_bgcolor") == dark
+    assert plotted(page, "front", "_fullLayout.width") > 1000
 
 
 def test_a_browser_that_is_too_old_is_told_so(chromium: Any, study: Results, tmp_path: Path) -> None:

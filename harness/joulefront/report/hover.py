@@ -36,7 +36,8 @@ def hover(results: Results, trial: Trial) -> str:
     lines.append(layers([f"{short(name)} {width}" for name, width in widths.items()]))
     remarks = [f"fidelity {trial.fidelity}"]
     if trial.measurement and trial.measurement.warnings:
-        remarks.append(f"{len(trial.measurement.warnings)} warnings")
+        count = len(trial.measurement.warnings)
+        remarks.append("1 warning" if count == 1 else f"{count} warnings")
     if trial.violation:
         remarks.append("breaks a limit")
     return "<br>".join([*lines, ", ".join(remarks)])

@@ -1,3 +1,6 @@
+// Of A4 in CSS pixels, within the usual margins: while printing, a browser tells no width.
+const PAPER_WIDTH = 680;
+
 // Every chart that is on the page: its element, its figure as it is now and the name that it is saved by.
 const charts = new Map();
 
@@ -28,12 +31,19 @@ function themed(layout, dark) {
   return themedLayout;
 }
 
+// The buttons of a plot, named one by one: plotly's own choice has one that uploads the plot to its makers.
+const BUTTONS = {
+  flat: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+  deep: [["zoom3d", "pan3d", "orbitRotation", "resetCameraDefault3d"]],
+};
+
 // Draws a figure, or draws it anew after it changed. `clicked` gets the customdata of a point.
 function draw(node, figure, name, clicked) {
   const isNew = !charts.has(node);
   charts.set(node, { figure, name });
-  Plotly.react(node, figure.data, themed(figure.layout, isDark()), {
-    responsive: true, displaylogo: false, modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d"],
+  const size = onPaper.matches ? { width: PAPER_WIDTH } : { autosize: true };
+  Plotly.react(node, figure.data, { ...themed(figure.layout, isDark()), ...size }, {
+    responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtons: figure.layout.scene ? BUTTONS.deep : BUTTONS.flat,
   });
   if (isNew && clicked) node.on("plotly_click", (event) => clicked(event.points[0].customdata));
 }

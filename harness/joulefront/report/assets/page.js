@@ -4,8 +4,10 @@ const remembered = {
   set: (theme) => { try { localStorage.setItem("joulefront-theme", theme); } catch { /* the choice lasts until the page is closed */ } },
 };
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
+const onPaper = matchMedia("print");
 
 function isDark() {
+  if (onPaper.matches) return false;
   const chosen = document.documentElement.dataset.theme;
   return chosen ? chosen === "dark" : systemIsDark.matches;
 }
@@ -26,7 +28,7 @@ function themeButton() {
     remembered.set(theme);
     choose(theme);
   });
-  systemIsDark.addEventListener("change", () => choose(null));
+  for (const query of [systemIsDark, onPaper]) query.addEventListener("change", () => choose(null));
   const known = remembered.get();
   choose(known === "light" || known === "dark" ? known : null);
   return button;

@@ -72,7 +72,8 @@ function widthsPart(study) {
 
 function sessionPart(study) {
   return figurePart(study, "session", "Session", study.figures.session,
-    "As the device told it after each measurement.", "The device tells neither its temperature nor its clock frequency.");
+    "As the device told it after each measurement.",
+    study.trials.some((trial) => trial.grade) ? "The device tells neither its temperature nor its clock frequency." : "Nothing has been measured yet.");
 }
 
 function problemsPart(study) {
