@@ -43,13 +43,18 @@ def _headline(document: Mapping[str, Any]) -> str:
     if not shares:
         reasons = [reason for others in document["survival_reason"].values() for reason in others.values() if reason]
         return f"No front can be judged on another device: {reasons[0]}." if reasons else "There is nothing to compare."
-    home, away = min(shares, key=lambda pair: shares[pair])
-    counts = document["survival_counts"][home][away]
-    judged = "" if counts["judged"] == counts["front"] else f" that {away} has measured, of {counts['front']} in all,"
-    if shares[home, away] == 1:
+    if set(shares.values()) == {1.0}:
         return (
             f"Every network of one front that was measured on another device survives there: {_total(document)} judged."
         )
+    # Of two studies both ways; of more, where least survives.
+    pairs = list(shares) if len(document["studies"]) == 2 else [min(shares, key=lambda pair: shares[pair])]
+    return " ".join(_share(document, home, away) for home, away in pairs)
+
+
+def _share(document: Mapping[str, Any], home: str, away: str) -> str:
+    counts = document["survival_counts"][home][away]
+    judged = "" if counts["judged"] == counts["front"] else f" that {away} has measured, of {counts['front']} in all,"
     return f"Of {home}'s front, {counts['survive']} of the {counts['judged']} networks{judged} survive on {away}."
 
 

@@ -14,7 +14,7 @@ from joulefront.comparison.networks import Identities, best_measured, model_of
 from joulefront.records import Measurement
 from joulefront.report.axes import AXES, Axis, axis_of, finite
 from joulefront.report.hover import layers, plain, short, span
-from joulefront.report.style import COLOURS, NEUTRAL, SYMBOLS, axis_type, error_bars, layout
+from joulefront.report.style import COLOURS, NEUTRAL, SYMBOLS, axis_type, error_bars, layout, scale
 from joulefront.results import Results
 
 Document = Mapping[str, Any]
@@ -38,8 +38,8 @@ def comparison_plot(document: Document, x: str = "latency_s", y: str = "error", 
             if chosen or not hollow:
                 figure.add_trace(_points(document, place, chosen, (across, up), hollow=hollow))
     every = [one for point in document["points"] for one in point["measured"].values() if one]
-    figure.update_xaxes(title_text=across.title, type=axis_type(value(one, x) for one in every))
-    figure.update_yaxes(title_text=up.title, type=axis_type(value(one, y) for one in every))
+    figure.update_xaxes(title_text=across.title, **scale(axis_type(value(one, x) for one in every)))
+    figure.update_yaxes(title_text=up.title, **scale(axis_type(value(one, y) for one in every)))
     return figure.update_layout(meta={"x": x, "y": y})
 
 
@@ -86,8 +86,8 @@ def agreement_plot(document: Document, studies: Sequence[Results], one: int, oth
                     hoverinfo="text",
                 )
             )
-    figure.update_xaxes(title_text=f"latency on {plain(short(labels[0]))}, ms", type="log")
-    return figure.update_yaxes(title_text=f"latency on {plain(short(labels[1]))}, ms", type="log")
+    figure.update_xaxes(title_text=f"latency on {plain(short(labels[0]))}, ms", **scale("log"))
+    return figure.update_yaxes(title_text=f"latency on {plain(short(labels[1]))}, ms", **scale("log"))
 
 
 def disagreement_plot(document: Document, one: str, other: str) -> go.Figure | None:
@@ -134,7 +134,7 @@ def _points(
     measured = [document["points"][index]["measured"][label] for index in chosen]
     colour, symbol = COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)]
     return go.Scatter(
-        name=plain(label) + (", networks of others" if hollow else ""),
+        name=plain(short(label)) + (", of others" if hollow else ""),
         mode="markers",
         **{letter: [_shown(one, axis) for one in measured] for letter, axis in zip("xy", axes, strict=True)},
         **{f"error_{letter}": _bars(measured, axis, colour) for letter, axis in zip("xy", axes, strict=True)},

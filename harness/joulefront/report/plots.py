@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from joulefront.records import Trial
 from joulefront.report.axes import AXES, Axis, axis_of, default_axes, interval, known_axes, value
 from joulefront.report.hover import hover
-from joulefront.report.style import ACCENT, NEUTRAL, axis_type, error_bars, layout
+from joulefront.report.style import ACCENT, NEUTRAL, axis_type, error_bars, layout, scale
 from joulefront.results import Results
 
 
@@ -41,8 +41,8 @@ def front_plot(results: Results, x: str | None = None, y: str | None = None) -> 
     if len(results.objectives) == 2 and set(results.objectives) == {across.name, up.name}:
         figure.add_trace(_staircase(results, across, up))
     types = {axis.name: axis_type(value(trial, axis.name) for trial in results.trials) for axis in (across, up)}
-    figure.update_xaxes(title_text=across.title, type=types[across.name])
-    figure.update_yaxes(title_text=up.title, type=types[up.name])
+    figure.update_xaxes(title_text=across.title, **scale(types[across.name]))
+    figure.update_yaxes(title_text=up.title, **scale(types[up.name]))
     figure.update_layout(meta={"x": across.name, "y": up.name})
     for name, limit in results.study.limits.given.items():
         if name == across.name:

@@ -31,6 +31,11 @@ def axis_type(values: Iterable[float | None]) -> str:
     return "log" if known and min(known) > 0 and max(known) / min(known) > _LINEAR_SPAN else "linear"
 
 
+def scale(kind: str) -> dict[str, Any]:
+    """A flat axis that is "linear" or "log"; the latter says 0.01, 0.02, 0.05, not a small 2 and 5 behind 0.01."""
+    return {"type": kind, "dtick": "D2", "minorloglabels": "complete"} if kind == "log" else {"type": kind}
+
+
 def error_bars(
     middles: Sequence[float | None], intervals: Sequence[Sequence[float] | None], factor: float, colour: str
 ) -> dict[str, Any]:

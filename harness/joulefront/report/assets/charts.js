@@ -81,8 +81,9 @@ function overAxes(figure, x, y, known, limits = {}) {
   });
   const layout = { ...figure.layout, shapes: [x, y].filter((axis) => axis.name in limits).map((axis) => limitLine(axis, axis === x, limits)) };
   for (const [letter, axis] of [["x", x], ["y", y]]) {
-    const { range, ...kept } = figure.layout[`${letter}axis`] || {};
-    layout[`${letter}axis`] = { ...kept, title: { text: axis.title }, type: axis.log ? "log" : "linear" };
+    const { range, dtick, ...kept } = figure.layout[`${letter}axis`] || {};
+    const scale = axis.log ? { type: "log", dtick: "D2", minorloglabels: "complete" } : { type: "linear" };
+    layout[`${letter}axis`] = { ...kept, title: { text: axis.title }, ...scale };
   }
   return { data, layout };
 }
