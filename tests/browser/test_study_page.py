@@ -213,16 +213,16 @@ def test_two_thousand_trials_are_sorted_and_filtered(open_page: Open, study: Res
 
 def test_it_is_printed_in_light_colours(open_page: Open, study: Results) -> None:
     page = open_page(study, scheme="dark")
-    dark = plotted(page, "front", "layout.paper_bgcolor")
+    paper = page.locator("#front .main-svg").first
+    expect(paper).to_have_css("background-color", "rgb(21, 26, 33)")
     page.emulate_media(media="print")
     expect(page.locator("nav")).to_be_hidden()
-    assert page.evaluate("getComputedStyle(document.querySelector('section')).color") == "rgb(29, 36, 45)"
-    assert plotted(page, "front", "layout.paper_bgcolor") == "#ffffff" != dark
-    assert plotted(page, "front", "_fullLayout.width") < 700  # or a sheet of A4 would cut it off
+    expect(page.locator("section").first).to_have_css("color", "rgb(29, 36, 45)")
+    expect(paper).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(paper).to_have_attribute("width", "680")  # a sheet of A4 would cut off what is wider
     page.emulate_media(media="screen", color_scheme="dark")
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    assert plotted(page, "front", "layout.paper_bgcolor") == dark
-    assert plotted(page, "front", "_fullLayout.width") > 1000
+    expect(paper).to_have_css("background-color", "rgb(21, 26, 33)")
+    expect(paper).not_to_have_attribute("width", "680")
 
 
 def test_a_browser_that_is_too_old_is_told_so(chromium: Any, study: Results, tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ function showDocument(data) {
 
 function loudNotes(comparison) {
   const searching = comparison.studies.filter((label) => comparison.state[label] === "searching");
-  const unmeasured = comparison.studies.filter((label) => comparison.provenance[label].some((word) => word !== "measured"));
+  const words = [...new Set(Object.values(comparison.provenance).flat())].filter((word) => word !== "measured");
+  const of = (word) => comparison.studies.filter((label) => comparison.provenance[label].includes(word)).join(", ");
   return [
     ...searching.map((label) => el("li", { class: "loud" }, `Screening figures of ${label}: its search has not ended.`)),
-    ...unmeasured.map((label) => el("li", { class: "loud" },
-      `${label}: times and energies are ${comparison.provenance[label].join(" and ")}, not all read on a real board.`)),
+    ...words.map((word) => el("li", { class: "loud" }, `${word[0].toUpperCase()}${word.slice(1)}, not read on a real board: times and energies of ${of(word)}.`)),
   ];
 }
 
@@ -63,14 +63,14 @@ function survivalPart({ studies, survival, survival_counts: counts, survival_rea
       details.filter(Boolean).map((text) => el("div", { class: "quiet" }, text)));
   };
   const table = el("table", { class: "plain matrix" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "front of"), studies.map((away) => el("th", { scope: "col" }, `on ${away}`)))),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "front of"), studies.map((away) => el("th", { scope: "col" }, `on ${short(away)}`)))),
     el("tbody", {}, studies.map((home) => el("tr", {}, el("th", { scope: "row" }, home), studies.map((away) => cell(home, away))))));
   return { box: section("survival", "What survives elsewhere", tableBox(table, "What survives"),
     el("p", { class: "quiet caption" }, "How many networks of a row's front would stand on a column's, by that device's own measurements.")), drawings: [] };
 }
 
 function agreementPart(comparison) {
-  const line = (pair, found, what) => [`${what}, ${pair.one} and ${pair.other}`, found.value === null ? `none: ${found.reason}`
+  const line = (pair, found, what) => [`${what}, ${short(pair.one)} and ${short(pair.other)}`, found.value === null ? `none: ${found.reason}`
     : `${found.value.toFixed(3)} (${found.interval.map((end) => end.toFixed(3)).join(" to ")}) over ${plural(found.networks, "network")}`];
   const rows = comparison.pairs.flatMap((pair) => ["latency", "energy"].map((name) =>
     line(pair, comparison[`${name}_rank_correlation`][pair.one][pair.other], name)));
@@ -100,7 +100,7 @@ function pairPart(comparison, { id, title, lead, note, without, clicked }) {
     if (figures[key]) draw(place.node, figures[key], `${id}-${key}`, clicked);
     else empty.textContent = without(comparison.pairs.find((pair) => pair.key === key));
   };
-  const choice = comparison.pairs.length > 1 ? picker("studies", comparison.pairs.map((pair) => [pair.key, `${pair.one} and ${pair.other}`]), comparison.pairs[0].key, show) : null;
+  const choice = comparison.pairs.length > 1 ? picker("studies", comparison.pairs.map((pair) => [pair.key, `${short(pair.one)} and ${short(pair.other)}`]), comparison.pairs[0].key, show) : null;
   return { box: section(id, title, lead, choice, place.box, empty), drawings: [() => show(comparison.pairs[0].key)] };
 }
 
@@ -122,7 +122,7 @@ function bestPart(comparison) {
 }
 
 function driftPart({ studies, drift }) {
-  const rows = studies.flatMap((label) => drift[label].map((one) => [`${label}, ${one.session.slice(0, 19).replace("T", " ")}`,
+  const rows = studies.flatMap((label) => drift[label].map((one) => [`${short(label)}, ${one.session.slice(0, 19).replace("T", " ")}`,
     `${one.ratio.toFixed(3)} (${one.interval.map((end) => end.toFixed(3)).join(" to ")}): ${one.apart ? "the device is not as it was in its study" : "not told apart from its study"}`]));
   return rows.length ? { box: section("drift", "Drift", definitions(rows),
     el("p", { class: "quiet caption" }, "A network of the study's own, measured again with the visitors: its latency by what it was in the study.")), drawings: [] } : null;

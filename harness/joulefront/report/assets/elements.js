@@ -36,6 +36,11 @@ function halfWidth(value, interval) {
   return interval && value ? `±${((100 * (interval[1] - interval[0])) / 2 / value).toFixed(1)} %` : "";
 }
 
+// A name with its middle left out where it is long: names differ at either end.
+function short(text, most = 28) {
+  return text.length > most ? `${text.slice(0, most / 2)}…${text.slice(1 - most / 2)}` : text;
+}
+
 function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }

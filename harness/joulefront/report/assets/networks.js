@@ -23,8 +23,9 @@ function networksPart(comparison) {
 function networkColumns(comparison, widths) {
   const columns = [
     { label: "network", numeric: true, value: (row) => row.index + 1,
-      cell: (row) => [el("a", { href: `#network-${row.index + 1}` }, String(row.index + 1)), comparison.best_single?.point === row.index ? badge("for all", "knee") : null] },
-    { label: "widths", value: widths, cell: (row) => el("span", { class: "remark", title: widths(row) }, widths(row)) },
+      cell: (row) => [el("a", { href: `#network-${row.index + 1}` }, String(row.index + 1))] },
+    { label: "widths", value: widths, cell: (row) => el("span", { class: "remark", title: widths(row) }, widths(row), " ",
+      comparison.best_single?.point === row.index ? badge("for all", "knee") : null) },
   ];
   for (const label of comparison.studies) {
     const words = comparison.provenance[label];
@@ -33,13 +34,13 @@ function networkColumns(comparison, widths) {
       const known = (row) => networkValue(row.measured[label], axis.name);
       if (!comparison.points.some(known)) continue;
       columns.push({
-        label: `${label}: ${axis.title}${word && axis.name === "latency_s" ? ` (${word})` : ""}`, numeric: true,
+        note: label, label: `${short(label)}: ${axis.title}${word && axis.name === "latency_s" ? ` (${word})` : ""}`, numeric: true,
         value: (row) => (known(row) ? known(row).value * axis.factor : null),
         cell: (row) => (known(row) ? [inUnit(axis, known(row).value), axis.name === "accuracy" ? null : [" ", el("small", {}, halfWidth(known(row).value, known(row).interval))],
           word || axis.name !== "latency_s" ? null : provenance(row.measured[label].provenance.latency_s)] : ""),
       });
     }
-    columns.push({ label: `on ${label}`, value: (row) => verdict(comparison, row, label), cell: (row) => el("span", { class: "remark verdict", title: verdict(comparison, row, label) }, verdict(comparison, row, label)) });
+    columns.push({ note: label, label: `on ${short(label)}`, value: (row) => verdict(comparison, row, label), cell: (row) => el("div", { class: "verdict" }, verdict(comparison, row, label)) });
   }
   return columns;
 }

@@ -54,7 +54,11 @@ function badge(text, kind = "") {
 // The first at once; the others while the browser has nothing better to do, so that the page answers meanwhile.
 function drawInTurn(drawings) {
   const [first, ...others] = drawings;
-  if (!first) return;
+  if (!first) {
+    // What the address names was not there yet when the browser looked for it.
+    if (location.hash) location.replace(location.hash);
+    return;
+  }
   first();
   (window.requestIdleCallback || setTimeout)(() => drawInTurn(others));
 }

@@ -65,7 +65,7 @@ function widthColumns(study) {
     return [{ label: "widths", value: text, cell: (trial) => el("span", { class: "remark" }, text(trial)) }];
   }
   return study.genes.map((gene, index) => ({
-    label: gene.name, numeric: true, note: `Channels of ${gene.name}`, value: (trial) => width(trial, index), cell: (trial) => String(width(trial, index)) }));
+    label: short(gene.name), numeric: true, note: `Channels of ${gene.name}`, value: (trial) => width(trial, index), cell: (trial) => String(width(trial, index)) }));
 }
 
 function remark(trial) {
