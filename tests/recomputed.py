@@ -111,11 +111,11 @@ class Study:
 
         return distance(widths) - min(distance(w) for w in inside)
 
-    def slower(self, widths: tuple[int, ...]) -> float:
-        """Its latency by the least of the front at such an error."""
+    def slower(self, widths: tuple[int, ...]) -> float | None:
+        """Its latency by the least of the front at such an error; None where the front has none."""
         mine = self.known[widths]
         others = [self.known[w] for w in self.front if self.known[w]["error"][0] <= mine["error"][0]]
-        return mine["latency_s"][0] / min(other["latency_s"][0] for other in others)
+        return mine["latency_s"][0] / min(other["latency_s"][0] for other in others) if others else None
 
 
 def without_drift(found: Figures, ratio: float) -> Figures:

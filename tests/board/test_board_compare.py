@@ -39,8 +39,8 @@ time_s = 0.5
 full_repeats = 3
 full_time_s = 0.5
 [search]
+kind = "random"
 evaluations = 8
-population = 4
 seed = {seed}
 """
 # This machine, as busy as it is with a board to emulate.
@@ -51,7 +51,7 @@ HERE = 'name = "here"\n[settle]\ntime_s = 0.0\n'
 def joulefront(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Runs a verb in a folder of its own; returns its JSON."""
     folder = tmp_path_factory.mktemp("user")
-    # Two searches that differ, so that neither measures all that the other finds.
+    # Two searches that differ whatever they measure, so that neither has settled all that the other finds.
     (folder / "demo.toml").write_text(STUDY.format(name="demo", device="here.toml", seed=0))
     (folder / "demo-board.toml").write_text(STUDY.format(name="demo-board", device="board", seed=1))
     (folder / "here.toml").write_text(HERE)
@@ -100,7 +100,6 @@ def test_fronts_of_two_devices_are_compared_with_and_without_measuring_again(
     for one, other in (("demo", "demo-board"), ("demo-board", "demo")):
         counts = made["survival_counts"][one][other]
         assert counts["judged"] == counts["front"] >= before["survival_counts"][one][other]["judged"]
-    assert made["latency_rank_correlation"]["demo"]["demo-board"]["value"] is not None
     for point in made["points"]:
         assert point["measured"]["demo"]["provenance"]["latency_s"] == "measured"
         assert point["measured"]["demo-board"]["provenance"] == {"latency_s": "simulated", "energy_j": "simulated"}
