@@ -6,6 +6,7 @@ It needs the ``dev`` extra (playwright) and a Chromium on the PATH.
 """
 
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -46,7 +47,9 @@ def main(one: Path, other: Path, out: Path) -> None:
     progress = Watched(one).look()
     assert progress is not None
     console.print(Picture(progress, datetime.now(UTC)))
-    (out / "watch.svg").write_text(console.export_svg(title=f"joulefront watch results/{one.name}"), encoding="utf-8")
+    drawn = console.export_svg(title=f"joulefront watch results/{one.name}")
+    local = re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL)  # rich has them fetched; the reader's own will do
+    (out / "watch.svg").write_text(local, encoding="utf-8")
 
 
 if __name__ == "__main__":
