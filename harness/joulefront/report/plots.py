@@ -64,7 +64,10 @@ def front_plot_3d(results: Results) -> go.Figure:
         bars = {f"error_{key}": _bars(trials, axis, style) for key, axis in axes.items()}
         figure.add_trace(go.Scatter3d(name=name, mode="markers", **values, **bars, **points))
     types = {key: axis_type(value(trial, axis.name) for trial in results.trials) for key, axis in axes.items()}
-    scene = {f"{key}axis": {"title": {"text": axis.title}, "type": types[key]} for key, axis in axes.items()}
+    steps = {key: {"dtick": "D2"} if kind == "log" else {} for key, kind in types.items()}
+    scene = {
+        f"{key}axis": {"title": {"text": axis.title}, "type": types[key], **steps[key]} for key, axis in axes.items()
+    }
     camera = {"eye": {"x": 1.55, "y": 1.55, "z": 0.75}, "center": {"x": 0, "y": 0, "z": -0.12}}
     figure.update_layout(margin={"l": 0, "r": 0, "b": 0})
     return figure.update_scenes(aspectmode="cube", camera=camera, **scene)
