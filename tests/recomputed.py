@@ -151,7 +151,8 @@ def spearman(one: Study, other: Study) -> tuple[float, int]:
     both = [widths for widths in one.any_grade if widths in other.any_grade]
     a, b = (ranks([study.any_grade[widths]["latency_s"][0] for widths in both]) for study in (one, other))
     a, b = a - a.mean(), b - b.mean()
-    return float((a @ b) / math.sqrt((a @ a) * (b @ b))), len(both)
+    spread = math.sqrt((a @ a) * (b @ b))
+    return float(a @ b) / spread if spread else math.nan, len(both)
 
 
 def best_single(studies: list[Study]) -> tuple[tuple[int, ...], list[float], list[float]]:
