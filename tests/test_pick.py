@@ -159,7 +159,7 @@ def test_an_unpruned_network_that_breaks_the_studys_own_limits_is_said_so(settle
     ("text", "said"),
     [
         ("kne", "did you mean 'knee'?"),
-        ("latency_s", "did you mean 'latency_s'?"),
+        ("latency_s", "cannot pick 'latency_s': expected knee, a trial's number, or limits"),
         ("latency<0.01", "unknown metric 'latency'; did you mean 'latency_s'?"),
         ("test_accuracy>0.9", "unknown metric 'test_accuracy'; did you mean 'accuracy'?"),
         ("latency_s<10ms", "cannot pick 'latency_s<10ms': expected knee"),

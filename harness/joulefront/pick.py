@@ -125,7 +125,8 @@ def _limits(text: str) -> list[_Limit]:
     for part in text.split(","):
         found = _LIMIT.fullmatch(part)
         if found is None:
-            hint = "" if re.search("[<>=]", part) else f"; {nearest(part.strip(), ('knee', *METRICS))}"
+            says_enough = re.search("[<>=]", part) or part.strip() in METRICS  # what is expected says it all
+            hint = "" if says_enough else f"; {nearest(part.strip(), ('knee', *METRICS))}"
             raise ConfigError(f"cannot pick {part.strip()!r}: {_EXPECTED}{hint}")
         name, sign, bound = found.groups()
         if name not in METRICS:
