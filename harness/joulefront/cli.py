@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,10 @@ from joulefront.device_verbs import devices
 from joulefront.errors import JoulefrontError
 from joulefront.report.visible import visible
 from joulefront.terminal import as_json_option, devices_option, results_only, show
+
+if TYPE_CHECKING:
+    from joulefront.report.live import LiveListener
+    from joulefront.report.progress import ProgressLines
 
 _INTERRUPTED = 130
 _results = click.option(
@@ -167,16 +172,20 @@ def demo(quick: bool, results: Path, as_json: bool) -> None:
 
 
 def _search(study: Path, results: Path, as_json: bool, device: str | None = None, *, live: bool = False) -> None:
-    from joulefront.config import StudyConfig, parse, study_text
     from joulefront.report import documents, tables
-    from joulefront.report.live import live_progress
     from joulefront.report.progress import progress
     from joulefront.results import read
     from joulefront.study import open_bench, run
 
-    name = parse(study_text(study, device), StudyConfig, source=str(study)).name
-    with results_only(), live_progress(results / name) if live else progress() as listener:
+    with results_only(), _live(study, results, device) if live else progress() as listener:
         folder = run(study, results, listener, open_bench, device=device)
     show(documents.front(read(folder)), as_json, tables.front)
     if not as_json:
         click.echo(f"Everything is in {folder}; 'joulefront report {folder}' draws it.")
+
+
+def _live(study: Path, results: Path, device: str | None) -> LiveListener | ProgressLines:
+    from joulefront.config import StudyConfig, parse, study_text
+    from joulefront.report.live import live_progress
+
+    return live_progress(results / parse(study_text(study, device), StudyConfig, source=str(study)).name)
