@@ -42,7 +42,7 @@ def test_a_point_leads_to_its_network(open_page: Open, compared: Path) -> None:
 def test_an_address_leads_to_a_network(open_page: Open, compared: Path) -> None:
     page = open_page(compared, fragment="#network-3")
     expect(page.locator("#network-3")).to_be_in_viewport()
-    assert page.locator("tr:target").count() == 1
+    expect(page.locator("tr:target")).to_have_count(1)
 
 
 def test_lines_between_devices_are_switched(open_page: Open, compared: Path) -> None:
