@@ -83,6 +83,38 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """What one operator computes: all that the choice of its kernel depends on.
+
+    ``operator`` names it ("conv2d", "dense"), ``extents`` its shapes and attributes, in elements, by name in a fixed order.
+    """
+
+    operator: str
+    extents: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def __getitem__(self, name: str) -> tuple[int, ...]:
+        """The extents of that name. Raises KeyError."""
+        return dict(self.extents)[name]
+
+    @property
+    def text(self) -> str:
+        """One line that says it all, such as "dense data=1,512 weight=512,10 out=1,10"."""
+        return " ".join([self.operator, *(f"{name}={','.join(map(str, values))}" for name, values in self.extents)])
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to compute a workload: the kernel that writes the code, and its integer parameters by name."""
+
+    kernel: str
+    parameters: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def __getitem__(self, name: str) -> tuple[int, ...]:
+        """The parameter of that name. Raises KeyError."""
+        return dict(self.parameters)[name]
+
+
+@dataclass(frozen=True, slots=True)
 class Array:
     """A tensor as plain data: ``data`` holds the elements in C order, little-endian."""
 

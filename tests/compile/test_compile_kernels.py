@@ -150,7 +150,7 @@ def test_tiles_lie_side_by_side_and_differ_by_one_at_most(width: int, most: int)
 def test_a_large_map_is_cut_in_no_time() -> None:
     begin_s = time.process_time()
     tiles.split(224 * 224, 1)
-    tiles.choose(machine.Machine(16, 32, 1), width=224 * 224, rows=1, channels=64, depth=64)
+    tiles.costs(machine.Machine(16, 32, 1), width=224 * 224, rows=1, channels=64, depth=64)
     assert time.process_time() - begin_s < 1.0
 
 

@@ -12,7 +12,7 @@ from tvm import relax
 
 from joulefront.compile import link
 from joulefront.compile.export import first_line, imported
-from joulefront.compile.kernels import Machine
+from joulefront.compile.kernels import KERNELS, Choice, Machine
 from joulefront.compile.lower import lower
 from joulefront.compile.quiet import without_stderr
 from joulefront.compile.simplify import simplify
@@ -45,11 +45,11 @@ class TvmCompiler:
         be exported, an operator cannot be compiled, or the linker fails.
         """
         module = imported(model, example)
-        machine = Machine.of(self.target)
+        choice = Choice(KERNELS, Machine.of(self.target))
         try:
             with self._tvm_target as target:
                 with without_stderr():  # where a graph complains that is dropped half-built
-                    module = lower(simplify(module), machine)
+                    module = lower(simplify(module), choice)
                 executable = relax.build(module, target)
         except Exception as error:
             raise CompileError(

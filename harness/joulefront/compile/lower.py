@@ -8,30 +8,34 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from joulefront.compile.kernels import KERNELS, Kernel, Machine
+from joulefront.compile.kernels import OPERATORS, Choice, Site
 from joulefront.compile.schedule import apply_kernels
 
 # They move data and compute nothing: fused behind a kernel they would take its place in the loops.
 _MOVES = ["relax.reshape", "relax.permute_dims"]
 
 
-def lower(module: Any, machine: Machine) -> Any:
+def lower(module: Any, choice: Choice) -> Any:
     """The module with its operators as scheduled functions, fused."""
-    legalize = {kernel.operator: _legalizer(kernel, machine) for kernel in KERNELS}
+    legalize = {operator: _legalizer(site, choice) for operator, site in OPERATORS.items()}
     passes = [
         relax.transform.LegalizeOps(legalize, _MOVES),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(),
-        apply_kernels(machine),
+        apply_kernels(choice),
     ]
     return tvm.transform.Sequential(passes)(module)
 
 
-def _legalizer(kernel: Kernel, machine: Machine) -> Callable[[Any, Any], Any]:
+def _legalizer(site_of: Callable[[Any, Any], Site | None], choice: Choice) -> Callable[[Any, Any], Any]:
     def legalize(builder: Any, call: Any) -> Any:
-        anchor = kernel.anchor(builder, call, machine)
-        return call.op.get_attr("FLegalize")(builder, call) if anchor is None else anchor
+        site = site_of(builder, call)
+        found = choice.of(site.workload) if site is not None else None
+        if site is None or found is None:
+            return call.op.get_attr("FLegalize")(builder, call)
+        kernel, variant = found
+        return kernel.call(builder, site, variant, choice.machine)
 
     return legalize

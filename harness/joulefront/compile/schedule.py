@@ -11,17 +11,17 @@ from tvm import s_tir, tirx
 from tvm.ir import Call
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
-from joulefront.compile.kernels import KERNEL, KERNELS, Anchor, Machine, reduction
+from joulefront.compile.kernels import KERNEL, Anchor, Choice, Fusable, reduction
 from joulefront.compile.kernels.tir import Expr, Stmt, Store, dims, loads, replace, replace_loads, sequence
 
 
-def apply_kernels(machine: Machine) -> Any:
+def apply_kernels(choice: Choice) -> Any:
     """The pass that puts kernels in the place of the loops of TVM's operators."""
 
     @tvm.transform.module_pass(opt_level=0, name="ApplyKernels")  # type: ignore[untyped-decorator, unused-ignore]
     def run(module: Any, _context: Any) -> Any:
         scheduled = {
-            variable: _scheduled(function, machine)
+            variable: _scheduled(function, choice)
             for variable, function in module.functions_items()
             if isinstance(function, tirx.PrimFunc)
         }
@@ -33,7 +33,7 @@ def apply_kernels(machine: Machine) -> Any:
     return run
 
 
-def _scheduled(function: Any, machine: Machine) -> Any:
+def _scheduled(function: Any, choice: Choice) -> Any:
     """The function with its kernels; as it is, where none applies."""
     blocks = _blocks(function)
     principal = [block for block in blocks or () if _is_principal(block)]
@@ -43,11 +43,11 @@ def _scheduled(function: Any, machine: Machine) -> Any:
         try:
             inlined = _inlined(function, principal[0].name_hint)
         except s_tir.ScheduleError:  # say, of several outputs none can be inlined in another
-            return _unfused(function, machine)
-        body = _fused(inlined, machine)
+            return _unfused(function, choice)
+        body = _fused(inlined, choice)
         if body is not None:
             return _with_body(inlined, body, [])
-    return _unfused(function, machine)
+    return _unfused(function, choice)
 
 
 def _is_principal(block: Any) -> bool:
@@ -97,7 +97,7 @@ def _is_cheap(block: Any) -> bool:
     return calls <= {"tirx.if_then_else", "tirx.likely"}
 
 
-def _fused(function: Any, machine: Machine) -> Stmt | None:
+def _fused(function: Any, choice: Choice) -> Stmt | None:
     """The kernel that stores what the last block stores; None if that is not, element by element, what it computes."""
     blocks = _blocks(function)
     if blocks is None or not _is_principal(blocks[0]) or len(blocks) > 2:
@@ -105,7 +105,7 @@ def _fused(function: Any, machine: Machine) -> Stmt | None:
     block, last = blocks[0], blocks[-1]
     result, target, axes = block.body.buffer, last.body.buffer, [axis.var for axis in last.iter_vars]
     if block is last:
-        return _kernel(block, function, machine, _plain_store(result))
+        return _kernel(block, function, choice, _plain_store(result))
     reads = [load for load in loads(last.body.value) if load.source.same_as(result)]
     if dims(result) != dims(target) or not all(
         _identical(at, axes) for at in [last.body.indices, *(r.indices for r in reads)]
@@ -116,14 +116,14 @@ def _fused(function: Any, machine: Machine) -> Stmt | None:
         finished = replace_loads(last.body.value, result, lambda _: value)
         return tirx.BufferStore(target, replace(finished, dict(zip(axes, indices, strict=True))), list(indices))
 
-    return _kernel(block, function, machine, store)
+    return _kernel(block, function, choice, store)
 
 
-def _unfused(function: Any, machine: Machine) -> Any:
+def _unfused(function: Any, choice: Choice) -> Any:
     """The function with each kernel in the place of just the one block."""
     statements = []
     for statement, block in zip(_statements(function), _blocks(function) or (), strict=True):
-        kernel = _kernel(block, function, machine, _plain_store(block.body.buffer)) if _is_principal(block) else None
+        kernel = _kernel(block, function, choice, _plain_store(block.body.buffer)) if _is_principal(block) else None
         statements.append(statement if kernel is None else kernel)
     return _with_body(function, sequence(statements), list(function.body.block.alloc_buffers))
 
@@ -132,16 +132,17 @@ def _plain_store(buffer: Any) -> Store:
     return lambda indices, value: tirx.BufferStore(buffer, value, list(indices))
 
 
-def _kernel(block: Any, function: Any, machine: Machine, store: Store) -> Stmt | None:
+def _kernel(block: Any, function: Any, choice: Choice, store: Store) -> Stmt | None:
     """The code that takes a block's place; None when there is none for it."""
     if KERNEL not in block.annotations:
-        return reduction.emit(block, machine, store) if reduction.applies(block) else None
-    data, weight = (region.source for region in block.reads)
-    if not all(any(buffer.same_as(parameter) for parameter in function.params) for buffer in (data, weight)):
+        return reduction.emit(block, choice.machine, store) if reduction.applies(block) else None
+    inputs = tuple(region.source for region in block.reads)
+    if not all(any(buffer.same_as(parameter) for parameter in function.params) for buffer in inputs):
         return None
     parameters = dict(block.annotations)
-    kernel = next(kernel for kernel in KERNELS if kernel.name == parameters[KERNEL])
-    return kernel.emit(Anchor(parameters, data, weight, dims(block.body.buffer), store), machine)
+    kernel = choice.named(parameters[KERNEL])
+    assert isinstance(kernel, Fusable)
+    return kernel.emit(Anchor(parameters, inputs, dims(block.body.buffer), store), choice.machine)
 
 
 def _with_body(function: Any, body: Stmt, buffers: list[Any]) -> Any:

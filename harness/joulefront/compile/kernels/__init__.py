@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from joulefront.compile.kernels import reduction
-from joulefront.compile.kernels.anchor import KERNEL, Anchor, Kernel
+from joulefront.compile.kernels.anchor import KERNEL, Anchor, Fusable, Kernel, Site
+from joulefront.compile.kernels.choice import Choice
 from joulefront.compile.kernels.conv2d import Conv2d
 from joulefront.compile.kernels.dense import Dense
 from joulefront.compile.kernels.machine import Machine
+from joulefront.compile.kernels.operators import OPERATORS
 
-__all__ = ["KERNEL", "KERNELS", "Anchor", "Kernel", "Machine", "reduction"]
+__all__ = ["KERNEL", "KERNELS", "OPERATORS", "Anchor", "Choice", "Fusable", "Kernel", "Machine", "Site", "reduction"]
 
 KERNELS: tuple[Kernel, ...] = (Conv2d(), Dense())

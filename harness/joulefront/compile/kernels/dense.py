@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tvm import relax, te, tirx
 
 from joulefront.compile.kernels import tiles
-from joulefront.compile.kernels.anchor import Anchor, attributes
-from joulefront.compile.kernels.graph import FUSABLE, OPAQUE, call_anchor, constant, shape_of
+from joulefront.compile.kernels.anchor import Anchor, Site, attributes
+from joulefront.compile.kernels.graph import FUSABLE, OPAQUE, call_anchor
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.tir import Expr, Stmt, dims, flat, index, nest, sequence
-
-_NAME = "dense"
+from joulefront.records import Variant, Workload
 
 
 class Dense:
     """``data @ weight`` with data (…, depth) and a weight (depth, channels) that is known now."""
 
-    name = _NAME
-    operator = "relax.matmul"
+    name = "dense"
+    operator = "dense"
 
-    def anchor(self, builder: Any, call: Any, machine: Machine) -> Expr | None:
-        """See Kernel.anchor."""
-        weight = constant(call.args[1])
-        out, shape = shape_of(call), shape_of(call.args[0])
-        if weight is None or weight.ndim != 2 or weight.dtype != "float32" or shape is None or out is None:
-            return None
-        return make(builder, call.args[0], weight, out, machine) if len(shape) > 1 else None
+    def variants(self, workload: Workload, machine: Machine) -> Mapping[Variant, float]:
+        """See Kernel.variants."""
+        depth, channels = workload["weight"]
+        shares = tiles.costs(machine, width=prod(workload["out"][:-1]), rows=1, channels=channels, depth=depth)
+        return {Variant(self.name, (("tile", tile),)): cycles for tile, cycles in shares.items()}
+
+    def call(self, builder: Any, site: Site, variant: Variant, machine: Machine) -> Expr:
+        """See Kernel.call."""
+        (depth, _), out = site.workload["weight"], site.workload["out"]
+        width = variant["tile"][0] * machine.lanes
+        assert site.weight is not None
+
+        def compute(data: Any, packed: Any) -> Any:
+            k = te.reduce_axis((0, depth), "k")
+            return te.compute(
+                out,
+                lambda *at: te.sum(data(*at[:-1], k) * packed(at[-1] // width, k, at[-1] % width), axis=k),
+                name=self.name,
+                attrs=attributes(site, variant),
+            )
+
+        pattern = OPAQUE if len(out) == 4 and prod(out[:-1]) == 1 else FUSABLE
+        arguments = [*site.inputs, relax.const(tiles.pack(site.weight, width))]
+        return call_anchor(builder, compute, arguments, self.name, pattern)
 
     def emit(self, anchor: Anchor, machine: Machine) -> Stmt:
-        """See Kernel.emit."""
+        """See Fusable.emit."""
         vectors, most = anchor.integers("tile")
         *leading, channels = anchor.shape
-        panels, depth, width = dims(anchor.weight)
+        panels, depth, width = dims(anchor.inputs[1])
         count = prod(leading)
-        data, declare_data = flat(anchor.data)
-        weight, declare_weight = flat(anchor.weight)
+        data, declare_data = flat(anchor.inputs[0])
+        weight, declare_weight = flat(anchor.inputs[1])
         statements = [declare_data, declare_weight]
         parallel = machine.parallel(count * depth * channels)
 
@@ -68,26 +83,6 @@ class Dense:
                 )
             )
         return sequence(statements)
-
-
-def make(builder: Any, data: Any, weight: NDArray[np.float32], out: tuple[int, ...], machine: Machine) -> Expr:
-    """A call to the anchor of ``data @ weight``, of shape ``out``."""
-    depth, channels = weight.shape
-    count = prod(out[:-1])
-    tile = tiles.choose(machine, width=count, rows=1, channels=channels, depth=depth)
-    width = tile.vectors * machine.lanes
-
-    def compute(data: Any, packed: Any) -> Any:
-        k = te.reduce_axis((0, depth), "k")
-        return te.compute(
-            out,
-            lambda *at: te.sum(data(*at[:-1], k) * packed(at[-1] // width, k, at[-1] % width), axis=k),
-            name=_NAME,
-            attrs=attributes(_NAME, tile=[tile.vectors, tile.pixels]),
-        )
-
-    pattern = OPAQUE if len(out) == 4 and count == 1 else FUSABLE
-    return call_anchor(builder, compute, [data, relax.const(tiles.pack(weight, width))], _NAME, pattern)
 
 
 def _unravel(flat_index: Expr, extents: list[int]) -> list[Expr]:

@@ -36,14 +36,6 @@ _MAX_VECTORS = 4  # one pixel's accumulators stay a stack allocation (256 B of A
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    """``pixels`` outputs wide and ``vectors`` registers of channels deep."""
-
-    vectors: int
-    pixels: int
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
     """A stretch of ``length`` products, contiguous in the input and in the weights, for some pixels of a tile.
 
@@ -70,14 +62,14 @@ def _sizes(width: int, most: int) -> list[tuple[int, int]]:
     return [(small + 1, larger), (small, count - larger)]
 
 
-def choose(machine: Machine, *, width: int, rows: int, channels: int, depth: int) -> Tile:
-    """The tile that a simple model of the core finds quickest for ``rows`` rows of ``width`` pixels.
+def costs(machine: Machine, *, width: int, rows: int, channels: int, depth: int) -> dict[tuple[int, int], float]:
+    """The tiles, as (vectors, pixels), for ``rows`` rows of ``width`` pixels, and the cycles that each is predicted to take.
 
     ``depth`` is the number of products in each output. The model counts, for each step of the depth, the cycles of the
     multiply-adds (two a cycle), of the loads (two a cycle) and of the latency of too few independent sums.
     """
     needed = -(-channels // machine.lanes)
-    best: tuple[float, int, int] | None = None
+    found: dict[tuple[int, int], float] = {}
     for vectors in range(1, min(needed, _MAX_VECTORS) + 1):
         panels = -(-needed // vectors)
         if machine.threads > 1 and rows == 1 and panels < min(needed, machine.threads):
@@ -87,14 +79,12 @@ def choose(machine: Machine, *, width: int, rows: int, channels: int, depth: int
             for size, count in _sizes(width, pixels):
                 sums = vectors * size
                 step = max(sums / 2, (vectors + size) / 2, 4 * min(1.0, sums / _CHAINS))
-                cycles += count * (step + (20 + 2 * sums) / depth)
-            cost = (panels * cycles, -vectors, pixels)
-            if best is None or cost < best:
-                best = cost
+                cycles += count * (step * depth + (20 + 2 * sums))
+            found[vectors, pixels] = rows * panels * cycles
             if pixels >= width:
                 break
-    assert best is not None
-    return Tile(-best[1], best[2])
+    # Of those that are cut alike, the first; of those that take as long, the one of more vectors and fewer pixels.
+    return dict(sorted(found.items(), key=lambda item: (item[1], -item[0][0], item[0][1])))
 
 
 def pack(weight: NDArray[np.float32], width: int) -> NDArray[np.float32]:
