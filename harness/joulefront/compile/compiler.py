@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tvm import relax
 
@@ -22,6 +22,8 @@ from joulefront.records import Target
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from joulefront.compile.onnx.model import OnnxModel
 
 
 class TvmCompiler:
@@ -44,7 +46,13 @@ class TvmCompiler:
         ``model`` is in eval mode, float32 and on the CPU, and stays as it is. Raises CompileError when the model cannot
         be exported, an operator cannot be compiled, or the linker fails.
         """
-        module = imported(model, example)
+        self._write(imported(model, example), type(model).__name__, library)
+
+    def compile_onnx(self, model: OnnxModel, library: Path) -> None:
+        """Write the library for the model of an ONNX file to the path ``library``; as ``compile``."""
+        self._write(model.imported(), str(model.path), library)
+
+    def _write(self, module: Any, name: str, library: Path) -> None:
         choice = Choice(KERNELS, Machine.of(self.target))
         try:
             with self._tvm_target as target:
@@ -53,8 +61,7 @@ class TvmCompiler:
                 executable = relax.build(module, target)
         except Exception as error:
             raise CompileError(
-                f"TVM cannot compile {type(model).__name__} for {self.target.cpu}: {type(error).__name__}: "
-                f"{first_line(error)}"
+                f"TVM cannot compile {name} for {self.target.cpu}: {type(error).__name__}: {first_line(error)}"
             ) from error
         link.link(executable, self._linker, library, self.target.triple, self._spare)
 

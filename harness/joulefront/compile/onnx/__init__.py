@@ -1,0 +1,1 @@
+"""ONNX files: read, fixed to one shape, made smaller, handed to Relax, and what they compute."""

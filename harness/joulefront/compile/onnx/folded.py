@@ -1,0 +1,49 @@
+"""A model's graph without what is known before an inference: shapes, and whatever is computed from constants."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from joulefront.compile.onnx.file import said
+from joulefront.errors import CompileError
+
+# In elements. What is larger stays an operator: it would make a larger library than it saves time.
+_LARGEST = 2**24
+
+
+def folded(model: Any, path: Path) -> Any:
+    """The model with its local functions inlined, constants folded and every shape that can be known written down.
+
+    Raises CompileError when its shapes contradict one another.
+    """
+    import onnx
+    import onnxscript.optimizer
+
+    with quiet():
+        try:
+            onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        except onnx.shape_inference.InferenceError as error:
+            raise CompileError(f"{path}: its shapes do not fit one another: {said(error)}") from error
+        try:
+            model = onnxscript.optimizer.optimize(model, input_size_limit=_LARGEST, output_size_limit=_LARGEST)
+            return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        except Exception as error:
+            raise CompileError(f"{path}: its constants cannot be folded: {said(error)}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what onnx, onnxscript and TVM log about their own insides: errors say all that the user needs."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
