@@ -7,9 +7,10 @@ from joulefront.compile.kernels.anchor import KERNEL, Anchor, Fusable, Kernel, S
 from joulefront.compile.kernels.choice import Choice
 from joulefront.compile.kernels.conv2d import Conv2d
 from joulefront.compile.kernels.dense import Dense
+from joulefront.compile.kernels.depthwise import Depthwise
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.operators import OPERATORS
 
 __all__ = ["KERNEL", "KERNELS", "OPERATORS", "Anchor", "Choice", "Fusable", "Kernel", "Machine", "Site", "reduction"]
 
-KERNELS: tuple[Kernel, ...] = (Conv2d(), Dense())
+KERNELS: tuple[Kernel, ...] = (Conv2d(), Depthwise(), Dense())
