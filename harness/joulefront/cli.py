@@ -144,19 +144,29 @@ def search(study: Path, results: Path, device: str | None, live: bool, as_json: 
 
 
 @cli.command()
-@click.argument("task", callback=_named)
+@click.argument("model", callback=_named)
 @click.option("--device", default="local", show_default=True, help="The device to measure on.")
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=N,N,…",
+    help="The shape of an ONNX file's input, where the file leaves it open: x=1,3,48,192. May be repeated.",
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one inference.")
 @devices_option
 @as_json_option
-def measure(task: str, device: str, threads: int, as_json: bool) -> None:
-    """Compile the model of TASK for a device and time it there, without a search."""
-    from joulefront.measure import measure as measure_task
+def measure(model: str, device: str, shapes: tuple[str, ...], threads: int, as_json: bool) -> None:
+    """Compile MODEL, an ONNX file or the model of a task, for a device and time it there, without a search.
+
+    A task is file.py:object, module:object or a ready-made name. Of an ONNX file the batch is 1 where it is open.
+    """
+    from joulefront.measure import measure as measure_model
     from joulefront.report import documents, tables
     from joulefront.report.progress import progress
 
     with results_only(), progress() as listener:
-        measured = measure_task(task, device, threads, listener)
+        measured = measure_model(model, device, threads, listener, shapes)
     show(documents.measurement(device, measured), as_json, tables.measurement)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import safetensors.numpy
 import torch
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
@@ -233,31 +234,61 @@ def compiled_model(
     StoreError when the disk refuses.
     """
 
-    def make(folder: Path) -> dict[str, Any]:
-        begin_s = time.perf_counter()
+    def source() -> Source:
         model = model_of()
         inputs, outputs = _checkable(model, example)
-        tensors = {f"input{i}": part for i, part in enumerate(inputs)}
-        tensors |= {f"output{i}": part for i, part in enumerate(outputs)}
-        data = safetensors.numpy.save({name: tensor.contiguous().numpy() for name, tensor in tensors.items()})
-        with disk(str(folder)):
-            (folder / _CHECK).write_bytes(data)
-        # The compiler writes object files of about the weights' size to both, and a full disk is no candidate's fault.
-        room_b = _LEAST_ROOM_B + 4 * sum(tensor.nbytes for tensor in model.state_dict().values())
-        for written in (folder, Path(tempfile.gettempdir())):
-            require_room(written, room_b)
-        compiler.compile(model, example, folder / _LIBRARY)
-        return {"making_s": time.perf_counter() - begin_s}
+        return Source(
+            [part.contiguous().numpy() for part in inputs],
+            [part.contiguous().numpy() for part in outputs],
+            sum(tensor.nbytes for tensor in model.state_dict().values()),
+            lambda library: compiler.compile(model, example, library),
+        )
 
     shapes = [[list(part.shape), str(part.dtype)] for part in example]
     artifact_key = key_of(model=key, compiler=compiler.key, example=shapes)
-    entry = cache.entry("artifacts", artifact_key, make)
+    return compiled(source, target, cache, key=artifact_key, label=label)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model that is ready to be compiled, of ``size_b`` bytes, with an input and what it makes of it."""
+
+    inputs: Sequence[NDArray[Any]]
+    outputs: Sequence[NDArray[Any]]
+    size_b: int
+    compile: Callable[[Path], None]
+
+
+def compiled(
+    source_of: Callable[[], Source], target: Target, cache: Cache, *, key: str, label: str, reference: str = "torch"
+) -> Compiled:
+    """The library that ``source_of`` compiles for ``target``; from the cache where it is there.
+
+    ``key`` identifies the model and all else that the library depends on; ``reference`` names what made its outputs.
+    Raises CompileError, and StoreError when the disk refuses.
+    """
+
+    def make(folder: Path) -> dict[str, Any]:
+        begin_s = time.perf_counter()
+        source = source_of()
+        arrays = {f"input{i}": part for i, part in enumerate(source.inputs)}
+        arrays |= {f"output{i}": part for i, part in enumerate(source.outputs)}
+        data = safetensors.numpy.save(arrays)
+        with disk(str(folder)):
+            (folder / _CHECK).write_bytes(data)
+        # The compiler writes object files of about the weights' size to both, and a full disk is no candidate's fault.
+        for written in (folder, Path(tempfile.gettempdir())):
+            require_room(written, _LEAST_ROOM_B + 4 * source.size_b)
+        source.compile(folder / _LIBRARY)
+        return {"making_s": time.perf_counter() - begin_s}
+
+    entry = cache.entry("artifacts", key, make)
     library = entry.path(_LIBRARY)
     arrays = safetensors.numpy.load_file(entry.path(_CHECK))
     sha256 = entry.sha256[_LIBRARY]
     return Compiled(
-        Artifact(artifact_key, sha256, library.stat().st_size, target),
-        Job(label, library, sha256, _arrays(arrays, "input"), _arrays(arrays, "output")),
+        Artifact(key, sha256, library.stat().st_size, target),
+        Job(label, library, sha256, _arrays(arrays, "input"), _arrays(arrays, "output"), reference),
         entry.meta["making_s"],
     )
 

@@ -182,13 +182,17 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the bench needs to measure one model: the library, an input to run it on and what must come out of it."""
+    """What the bench needs to measure one model: the library, an input to run it on and what must come out of it.
+
+    ``reference`` names what computed the ``expected`` outputs, for messages.
+    """
 
     label: str
     library: Path
     sha256: str
     inputs: tuple[Array, ...]
     expected: tuple[Array, ...]
+    reference: str = "torch"
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,7 @@ class Bench:
             ran = self._attempt(job, replace(run, outputs=compared, energy_s=energy_s))
             spent_s += monotonic() - began_s - (ran.energy.window_s if ran.energy else 0.0)
             if compared:
-                outputs.check(job.label, job.expected, ran.outputs)
+                outputs.check(job.label, job.expected, ran.outputs, job.reference)
             repeats.append(ran)
             if len(repeats) < plan.repeats:
                 continue

@@ -49,6 +49,11 @@ class OnnxModel:
         key = hashlib.sha256(f"{sorted(shapes.items())} {versions}\0".encode() + data).hexdigest()
         return OnnxModel(path, shapes, key, len(data), model)
 
+    @property
+    def signature(self) -> str:
+        """Its inputs and their shapes, such as "x=1,3,48,192"."""
+        return " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in self.shapes.items())
+
     def reference(self) -> tuple[Arrays, Arrays]:
         """Inputs and outputs, in order, by ONNX Runtime. Raises CompileError and TrainError."""
         return reference(self._model, self.shapes, self.path)
