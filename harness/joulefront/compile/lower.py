@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from joulefront.compile.kernels import OPERATORS, Choice, Site
+from joulefront.compile.kernels.vmath import with_polynomials
 from joulefront.compile.schedule import apply_kernels
 
 # They move data and compute nothing: fused behind a kernel they would take its place in the loops.
@@ -25,6 +26,7 @@ def lower(module: Any, choice: Choice) -> Any:
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(),
         apply_kernels(choice),
+        with_polynomials(),
     ]
     return tvm.transform.Sequential(passes)(module)
 
