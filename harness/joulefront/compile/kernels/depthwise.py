@@ -135,7 +135,8 @@ class Depthwise:
 
             first = b * block
             count = block if rows % block == 0 else tirx.min(index(block), rows - first)
-            return loop("y", count, row, start=first)
+            # Not from ``first``: TVM forgets to shift the bounds of the loops inside one that does not begin at 0.
+            return loop("y", count, lambda y: row(first + y))
 
         macs = batch * rows * columns * channels * tile.rows.size * tile.columns.size
         extents = [("n", batch), ("block", blocks), ("member", channels // tile.channels), ("panel", panels)]
@@ -166,14 +167,13 @@ class _Tile(NamedTuple):
     @classmethod
     def of(cls, anchor: Anchor, data: Buffer, weight: Buffer, vectors: int, machine: Machine) -> _Tile:
         *_, channels = dims(anchor.inputs[0])
-        axes = [
-            Axis(dims(anchor.inputs[0])[1 + at], anchor.shape[1 + at], size, stride, pad, dilation)
-            for at, size, stride, pad, dilation in zip(
-                (0, 1), *(anchor.integers(name) for name in ("weight", "stride", "pad", "dilation")), strict=False
-            )
-        ]
+        window = [anchor.integers(name) for name in ("weight", "stride", "pad", "dilation")]
+        rows, columns = (
+            Axis(dims(anchor.inputs[0])[1 + axis], anchor.shape[1 + axis], *(values[axis] for values in window))
+            for axis in (0, 1)
+        )
         multiplier, lanes = anchor.shape[3] // channels, _lanes(channels, machine)
-        return cls(data, weight, *axes, channels, multiplier, lanes, vectors)
+        return cls(data, weight, rows, columns, channels, multiplier, lanes, vectors)
 
     @property
     def panel(self) -> int:
