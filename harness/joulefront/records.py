@@ -71,7 +71,7 @@ class Target:
 
     ``triple`` and ``cpu`` and ``features`` are LLVM's (-mtriple, -mcpu, -mattr); ``vector_floats`` is how many float32
     one vector register holds and ``vector_registers`` how many such registers there are; ``threads`` is how many
-    threads one inference uses.
+    threads one inference uses. ``l2_b`` is how much of the second level of its cache one core may count on, in bytes.
     """
 
     triple: str
@@ -80,6 +80,7 @@ class Target:
     vector_floats: int
     vector_registers: int
     threads: int = 1
+    l2_b: int = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
 
@@ -12,11 +14,9 @@ from tvm import relax, te, tirx
 from joulefront.compile.kernels import tiles
 from joulefront.compile.kernels.anchor import Anchor, Site, attributes
 from joulefront.compile.kernels.graph import FUSABLE, OPAQUE, call_anchor
-from joulefront.compile.kernels.machine import Machine
+from joulefront.compile.kernels.machine import FAR_B, FLOAT_B, Machine
 from joulefront.compile.kernels.tir import Expr, Stmt, dims, flat, index, loop, nest, sequence
 from joulefront.records import Variant, Workload
-
-_INPUT_B = 1 << 20  # while the input is no larger, it stays in the cache and the weights' panels go outside
 
 
 class Conv2d:
@@ -29,14 +29,27 @@ class Conv2d:
         """See Kernel.variants."""
         batch, rows, columns, _ = workload["out"]
         kh, kw, depth, channels = workload["weight"]
-        (groups,) = workload["groups"]
+        (groups,), (nchw,) = workload["groups"], workload["nchw"]
+        if nchw:  # its products come in runs of a few, which LLVM unrolls, and keeps twice as much in registers for
+            machine = replace(machine, registers=machine.registers // 2 + 2)
         shares = tiles.costs(
             machine, width=columns, rows=batch * rows, channels=channels // groups, depth=kh * kw * depth
         )
+        data_b, weight_b = FLOAT_B * prod(workload["data"]), FLOAT_B * prod(workload["weight"])
+
+        def traffic_b(vectors: int, rows_outside: int) -> float:
+            """Bytes from beyond the second level of the cache: what does not fit there is read in every round."""
+            if rows_outside:
+                return weight_b * (batch * rows if weight_b > machine.l2_b // 2 else 1) + data_b
+            panels = groups * -(-channels // (groups * vectors * machine.lanes))
+            return data_b * (panels if data_b > machine.l2_b // 2 else 1) + weight_b
+
         return {
-            Variant(self.name, (("tile", (vectors, pixels)), ("rows_outside", (rows_outside,)))): groups * cycles
+            Variant(self.name, (("tile", (vectors, pixels)), ("rows_outside", (rows_outside,)))): (
+                groups * cycles + traffic_b(vectors, rows_outside) / (2 * FAR_B)
+            )
             for (vectors, pixels), cycles in shares.items()
-            for rows_outside in (_rows_outside(workload),)
+            for rows_outside in (0, 1)
         }
 
     def call(self, builder: Any, site: Site, variant: Variant, machine: Machine) -> Expr:
@@ -78,52 +91,53 @@ class Conv2d:
         geometry = _Geometry.of(anchor)
         vectors, most = anchor.integers("tile")
         batch, height, width, channels = anchor.shape
-        share, lanes = channels // geometry.groups, vectors * machine.lanes
+        share, depth = channels // geometry.groups, geometry.kh * geometry.kw * geometry.depth
         packed = dims(anchor.inputs[1])[0]
         panels = packed // geometry.groups
         data, declare_data = flat(anchor.inputs[0])
         weight, declare_weight = flat(anchor.inputs[1])
         bands = _bands(geometry, width, most)
+        count = sum(some for _, some in bands)
+        panels_outside = anchor.integers("rows_outside") == (0,)
+        reads = batch * height * count if panels_outside else count
 
         def row(packed_panel: Expr, n: Expr, y: Expr) -> Stmt:
             whole = geometry.groups == 1
             group = index(0) if whole else tirx.floordiv(packed_panel, index(panels))
             panel = packed_panel if whole else tirx.floormod(packed_panel, index(panels))
 
-            def tile(first: Expr, size: int, taps: Sequence[_Taps]) -> Stmt:
+            def tile(number: Expr, first: Expr, size: int, taps: Sequence[_Taps]) -> Stmt:
                 return tiles.emit(
                     machine,
                     vectors=vectors,
                     pixels=size,
                     channels=share,
                     panel=panel,
+                    weights=tiles.Panel(packed_panel, packed, depth, (n * height + y) * count + number, reads),
                     data=data,
                     weight=weight,
                     products=lambda add: _rows(
                         geometry,
                         height,
                         y,
-                        lambda i: add(_runs(geometry, n, y, first, i, packed_panel, group, taps, lanes)),
+                        lambda i: add(_runs(geometry, n, y, first, i, group, taps)),
                     ),
                     store=lambda pixel, c, value: anchor.store([n, y, first + pixel, group * share + c], value),
                 )
 
-            def tiled(band: _Band, count: int) -> Stmt:
-                return loop("tile", count, lambda t: tile(band.first + t * band.size, band.size, band.taps))
+            def tiled(before: int, band: _Band, some: int) -> Stmt:
+                return loop("tile", some, lambda t: tile(before + t, band.first + t * band.size, band.size, band.taps))
 
-            return sequence([tiled(band, count) for band, count in bands])
+            starts = accumulate((some for _, some in bands), initial=0)
+            return sequence([tiled(before, *band) for before, band in zip(starts, bands, strict=False)])
 
-        macs = batch * height * width * channels * geometry.kh * geometry.kw * geometry.depth
+        macs = batch * height * width * channels * depth
         extents = [("panel", packed), ("n", batch), ("y", height)]
-        if anchor.integers("rows_outside") == (0,):
+        if panels_outside:
             body = nest(extents, row, parallel=machine.parallel(macs))
         else:
             body = nest(extents[1:] + extents[:1], lambda n, y, p: row(p, n, y), parallel=machine.parallel(macs))
         return sequence([declare_data, declare_weight, body])
-
-
-def _rows_outside(workload: Workload) -> int:
-    return int(4 * prod(workload["data"]) > _INPUT_B)
 
 
 class _Geometry(NamedTuple):
@@ -215,10 +229,8 @@ def _runs(
     y: Expr,
     first: Expr,
     i: Expr,
-    panel: Expr,
     group: Expr,
     taps: Sequence[_Taps],
-    width: int,
 ) -> list[tiles.Run]:
     """The contiguous products of kernel row ``i`` for the tile at pixel ``first`` of output row ``y``."""
     height, columns, depth = geometry.height, geometry.width, geometry.depth
@@ -233,6 +245,6 @@ def _runs(
                 inputs[pixel] = ((n * every + base) * height + row) * columns + x
             else:
                 inputs[pixel] = ((n * height + row) * columns + x) * every + base
-        at = ((panel * geometry.kh + i) * geometry.kw + j) * depth * width
+        at = (i * geometry.kw + j) * depth
         runs.append(tiles.Run(count * depth, at, inputs, height * columns if geometry.nchw else 1))
     return runs

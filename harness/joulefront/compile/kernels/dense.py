@@ -51,14 +51,16 @@ class Dense:
         """See Fusable.emit."""
         vectors, most = anchor.integers("tile")
         *leading, channels = anchor.shape
-        panels, depth, width = dims(anchor.inputs[1])
+        panels, depth, _ = dims(anchor.inputs[1])
         count = prod(leading)
         data, declare_data = flat(anchor.inputs[0])
         weight, declare_weight = flat(anchor.inputs[1])
         statements = [declare_data, declare_weight]
         parallel = machine.parallel(count * depth * channels)
 
-        def tile(panel: Expr, first: Expr, size: int) -> Stmt:
+        tiled = tiles.split(count, most)
+
+        def tile(panel: Expr, number: Expr, first: Expr, size: int) -> Stmt:
             inputs = {pixel: (first + pixel) * depth for pixel in range(size)}
             return tiles.emit(
                 machine,
@@ -66,19 +68,22 @@ class Dense:
                 pixels=size,
                 channels=channels,
                 panel=panel,
+                weights=tiles.Panel(panel, panels, depth, number, len(tiled)),
                 data=data,
                 weight=weight,
-                products=lambda add: add([tiles.Run(depth, panel * depth * width, inputs)]),
+                products=lambda add: add([tiles.Run(depth, index(0), inputs)]),
                 store=lambda pixel, c, value: anchor.store([*_unravel(first + pixel, leading), c], value),
             )
 
-        tiled = tiles.split(count, most)
         for size in sorted({size for _, size in tiled}, reverse=True):
             firsts = [first for first, other in tiled if other == size]
+            before = sum(first < firsts[0] for first, _ in tiled)
             statements.append(
                 nest(
                     [("panel", panels), ("tile", len(firsts))],
-                    lambda panel, t, size=size, start=firsts[0]: tile(panel, t * size + start, size),
+                    lambda panel, t, size=size, start=firsts[0], before=before: tile(  # type: ignore[misc]
+                        panel, t + before, t * size + start, size
+                    ),
                     parallel=parallel,
                 )
             )

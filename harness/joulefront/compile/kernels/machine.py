@@ -7,21 +7,26 @@ from dataclasses import dataclass
 from joulefront.records import Target
 
 FLOAT_B = 4
+FAR_B = 16  # bytes a cycle that one core reads from beyond its second level of cache
 SERIAL_MACS = 400_000  # below this the thread pool's hand-over (some 5 µs) costs more than a second core gains
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """``lanes`` float32 fit one vector register, ``registers`` of those there are, ``threads`` run one inference."""
+    """``lanes`` float32 fit one vector register, ``registers`` of those there are, ``threads`` run one inference.
+
+    ``l2_b`` is the second level of the cache, in bytes, as far as one core may count on it.
+    """
 
     lanes: int
     registers: int
     threads: int
+    l2_b: int = 1 << 19
 
     @classmethod
     def of(cls, target: Target) -> Machine:
         """The machine that a target describes."""
-        return cls(target.vector_floats, target.vector_registers, target.threads)
+        return cls(target.vector_floats, target.vector_registers, target.threads, target.l2_b)
 
     def parallel(self, macs: int) -> bool:
         """Whether a kernel of so many multiply-adds is worth more than one thread."""

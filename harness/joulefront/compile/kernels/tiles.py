@@ -13,10 +13,11 @@ from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
+from tvm import tirx
 from tvm.tirx import BufferLoad, FloatImm, ForKind, IfThenElse
 from tvm.tirx.stmt import AllocBuffer
 
-from joulefront.compile.kernels.machine import Machine
+from joulefront.compile.kernels.machine import FAR_B, FLOAT_B, Machine
 from joulefront.compile.kernels.tir import (
     Buffer,
     Expr,
@@ -24,6 +25,7 @@ from joulefront.compile.kernels.tir import (
     index,
     let,
     loop,
+    prefetch,
     sequence,
     splat,
     stack,
@@ -31,6 +33,9 @@ from joulefront.compile.kernels.tir import (
     vector,
 )
 
+_LINE_B = 64
+_WARM_B = 1 << 16  # weights as few as these are brought soon enough by the processor itself
+_L2 = 2  # the second level of the cache, in LLVM's words
 _CHAINS = 8  # independent sums that keep two multiply-add units of four cycles' latency busy
 _MAX_VECTORS = 4  # one pixel's accumulators stay a stack allocation (256 B of AVX-512)
 
@@ -39,14 +44,29 @@ _MAX_VECTORS = 4  # one pixel's accumulators stay a stack allocation (256 B of A
 class Run:
     """A stretch of ``length`` products, contiguous in the input and in the weights, for some pixels of a tile.
 
-    ``weight`` is the offset of its first weight in the panel's row and ``inputs`` gives for each pixel that takes part
-    the offset of its first input; ``step`` is the distance of one input from the next, in elements.
+    ``first`` is the number of its first product among all of an output's and ``inputs`` gives for each pixel that takes
+    part the offset of its first input; ``step`` is the distance of one input from the next, in elements.
     """
 
     length: int
-    weight: Expr
+    first: Expr
     inputs: dict[int, Expr]
     step: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The packed weights of a tile's channels: panel ``number`` of ``count``, each of ``depth`` products.
+
+    At batch 1 a network's weights are never in the cache when they are needed. So each of the ``tiles`` that read a panel
+    asks for its share of the next one; ``tile`` is which of them it is.
+    """
+
+    number: Expr
+    count: int
+    depth: int
+    tile: Expr
+    tiles: int
 
 
 def split(width: int, most: int) -> list[tuple[int, int]]:
@@ -66,19 +86,22 @@ def costs(machine: Machine, *, width: int, rows: int, channels: int, depth: int)
     """The tiles, as (vectors, pixels), for ``rows`` rows of ``width`` pixels, and the cycles that each is predicted to take.
 
     ``depth`` is the number of products in each output. The model counts, for each step of the depth, the cycles of the
-    multiply-adds (two a cycle), of the loads (two a cycle) and of the latency of too few independent sums.
+    multiply-adds (two a cycle), of the loads (two a cycle), of the latency of too few independent sums, and of weights
+    that come from beyond the second level of the cache, since every tile reads its panel anew.
     """
     needed = -(-channels // machine.lanes)
     found: dict[tuple[int, int], float] = {}
     for vectors in range(1, min(needed, _MAX_VECTORS) + 1):
         panels = -(-needed // vectors)
+        panel_b = depth * vectors * machine.lanes * FLOAT_B
+        far = vectors * machine.lanes * FLOAT_B / FAR_B if panel_b > machine.l2_b * 3 // 4 else 0.0
         if machine.threads > 1 and rows == 1 and panels < min(needed, machine.threads):
             continue
         for pixels in range(1, max(1, (machine.registers - vectors - 1) // vectors) + 1):
             cycles = 0.0
             for size, count in _sizes(width, pixels):
                 sums = vectors * size
-                step = max(sums / 2, (vectors + size) / 2, 4 * min(1.0, sums / _CHAINS))
+                step = max(sums / 2, (vectors + size) / 2, 4 * min(1.0, sums / _CHAINS), far)
                 cycles += count * (step * depth + (20 + 2 * sums))
             found[vectors, pixels] = rows * panels * cycles
             if pixels >= width:
@@ -103,6 +126,7 @@ def emit(
     pixels: int,
     channels: int,
     panel: Expr,
+    weights: Panel,
     data: Buffer,
     weight: Buffer,
     products: Callable[[Callable[[Sequence[Run]], Stmt]], Stmt],
@@ -110,6 +134,7 @@ def emit(
 ) -> Stmt:
     """One tile: clear the accumulators, sum up the products, then finish and store.
 
+    ``panel`` is the number of the channels' panel (among those of one group), ``weights`` where its weights lie.
     ``data`` and ``weight`` are one-dimensional. ``products`` is given a function that turns runs into statements and
     returns the whole sum (around which it may put loops). ``store`` takes the pixel's number in the tile, the channel
     and the value.
@@ -124,10 +149,14 @@ def emit(
         for v in range(vectors)
     ]
 
+    base, ahead = weights.number * (weights.depth * width), _ahead(weights, width)
+
     def step(run: Run, k: Expr, part: int) -> list[Stmt]:
         statements, columns = [], []
+        if ahead is not None:
+            statements += [prefetch(weight, at, _L2) for at in ahead(run.first + k)]
         for v in range(vectors):
-            column, bind = let(f"w{v}", vector(weight, run.weight + k * width + v * lanes, lanes), lanes)
+            column, bind = let(f"w{v}", vector(weight, base + (run.first + k) * width + v * lanes, lanes), lanes)
             statements.append(bind)
             columns.append(column)
         for pixel, first in run.inputs.items():
@@ -179,6 +208,24 @@ def emit(
             loop("pixel", pixels, finish),
         ]
     )
+
+
+def _ahead(weights: Panel, width: int) -> Callable[[Expr], list[Expr]] | None:
+    """For a product's number in its panel, what to ask for of the next panel; None where there is none to ask for."""
+    if weights.count == 1 or weights.count * weights.depth * width * FLOAT_B < _WARM_B:
+        return None
+    following = tirx.min(weights.number + 1, index(weights.count - 1)) * (weights.depth * width)
+    lines = width * FLOAT_B / _LINE_B  # of the next panel, for each product
+    if weights.tiles <= lines:
+        every = int(lines // weights.tiles)
+        return lambda k: [
+            following + (weights.tile * weights.depth * every + k * every + i) * (_LINE_B // FLOAT_B)
+            for i in range(every)
+        ]
+    share = width // weights.tiles
+    if share == 0:  # the panel is read so often that its own loads bring it
+        return None
+    return lambda k: [following + (weights.tile * weights.depth + k) * share]
 
 
 def _finish(

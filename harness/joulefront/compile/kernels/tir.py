@@ -85,6 +85,13 @@ def store_vector(buffer: Buffer, offset: Expr, value: Expr, lanes: int) -> Stmt:
     return tirx.BufferStore(buffer, value, [tirx.Ramp(offset, index(1), lanes)])
 
 
+def prefetch(buffer: Buffer, offset: Expr, locality: int) -> Stmt:
+    """Ask for the cache line of ``buffer[offset]``, into the first level (``locality`` 3) or the second (2)."""
+    address = tirx.address_of(tirx.BufferLoad(buffer, [offset]))
+    hints = (tirx.IntImm("int32", value) for value in (0, locality, 1))  # to read, how close, data
+    return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, *hints))
+
+
 def splat(value: Expr, lanes: int) -> Expr:
     """The value in every lane."""
     return tirx.Broadcast(value, lanes)
