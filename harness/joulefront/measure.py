@@ -71,8 +71,7 @@ def _compiled_file(model: OnnxModel, target: Target) -> Compiled:
     compiler = TvmCompiler(target)
 
     def source() -> Source:
-        inputs, outputs = model.reference()
-        return Source(inputs, outputs, model.size_b, lambda library: compiler.compile_onnx(model, library))
+        return Source(model.inputs, model.outputs, model.size_b, lambda library: compiler.compile_onnx(model, library))
 
     return compiled(
         source,

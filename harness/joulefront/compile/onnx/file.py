@@ -9,6 +9,7 @@ from typing import Any
 from joulefront.errors import ConfigError
 
 _NEEDS = ("onnx", "onnxscript", "onnxruntime")
+_FIRST_WITHOUT = 4  # the first version of the format in which weights are no inputs
 
 
 def read(path: Path) -> Any:
@@ -36,20 +37,8 @@ def read(path: Path) -> Any:
             f"{path}: its weights lie in another file, which cannot be read: {said(error)}; "
             "put it beside the model as it was exported"
         ) from error
-    _constants(model.graph)
+    _constants(model)
     return model
-
-
-def check(model: Any, path: Path) -> None:
-    """Raise ConfigError for a graph that does not hold together."""
-    import onnx
-
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise ConfigError(f"{path}: is no valid ONNX model: {said(error)}") from error
-    except ValueError as error:  # protobuf's own limit
-        raise ConfigError(f"{path}: is larger than 2 GiB, which is more than ONNX can be checked at") from error
 
 
 def said(error: Exception) -> str:
@@ -57,9 +46,11 @@ def said(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _constants(graph: Any) -> None:
+def _constants(model: Any) -> None:
     """Weights that old files list among the inputs as well are weights."""
+    graph = model.graph
     known = {initializer.name for initializer in graph.initializer}
     kept = [value for value in graph.input if value.name not in known]
     del graph.input[:]
     graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, _FIRST_WITHOUT)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from joulefront.compile.onnx import refused
-from joulefront.compile.onnx.file import check, read
-from joulefront.compile.onnx.folded import folded
+from joulefront.compile.onnx.file import read
+from joulefront.compile.onnx.folded import folded, modern
 from joulefront.compile.onnx.importer import imported
 from joulefront.compile.onnx.reference import Arrays, reference
 from joulefront.compile.onnx.shapes import Shapes, fix
+
+_OLDEST = 7  # ONNX Runtime's
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,15 @@ class OnnxModel:
     """The model of an ONNX file at the ``shapes`` of its inputs, by their names, in their order.
 
     ``key`` identifies what it computes: the hash of its bytes without remarks, its shapes, and what it is read with.
+    ``outputs`` is what ONNX Runtime makes of ``inputs``, in order.
     """
 
     path: Path
     shapes: Shapes
     key: str
     size_b: int
+    inputs: Arrays
+    outputs: Arrays
     _model: Any
 
     @staticmethod
@@ -34,29 +39,25 @@ class OnnxModel:
         """The model in the file, with ``given`` shapes for what it leaves open.
 
         Raises ConfigError for a file that is no ONNX model or a shape that does not fit, CompileError for a model that is
-        not compiled.
+        not compiled or that ONNX Runtime cannot run, TrainError for one whose outputs are not finite.
         """
         model = read(path)
         refused.types(model, path)
         refused.quantised(model, path)
         if not model.functions:  # theirs are looked at once they are inlined
             refused.operators(model, path)
-        check(model, path)
         shapes = fix(model, given, path)
         _without_remarks(model)
         data = model.SerializeToString(deterministic=True)
+        inputs, outputs = reference(modern(model, path, _OLDEST), shapes, path)
         versions = ",".join(f"{name} {version(name)}" for name in ("onnx", "onnxscript", "onnxruntime"))
         key = hashlib.sha256(f"{sorted(shapes.items())} {versions}\0".encode() + data).hexdigest()
-        return OnnxModel(path, shapes, key, len(data), model)
+        return OnnxModel(path, shapes, key, len(data), inputs, outputs, model)
 
     @property
     def signature(self) -> str:
         """Its inputs and their shapes, such as "x=1,3,48,192"."""
         return " ".join(f"{name}={','.join(map(str, shape))}" for name, shape in self.shapes.items())
-
-    def reference(self) -> tuple[Arrays, Arrays]:
-        """Inputs and outputs, in order, by ONNX Runtime. Raises CompileError and TrainError."""
-        return reference(self._model, self.shapes, self.path)
 
     def imported(self) -> Any:
         """The Relax module whose ``main`` computes the model. Raises CompileError."""

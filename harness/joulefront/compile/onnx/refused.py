@@ -71,7 +71,12 @@ def unsupported(model: Any, known: Iterable[str], path: Path) -> None:
 def called(node: Any) -> str:
     """An operator and its node, as "Conv (node stem/conv)"."""
     operator = f"{node.domain}.{node.op_type}" if node.domain not in _OWN else node.op_type
-    return f"{operator} (node {node.name or 'that makes ' + ', '.join(node.output)})"
+    return named(operator, node.name or f"that makes {', '.join(node.output)}")
+
+
+def named(operator: str, node: str) -> str:
+    """An operator, and its node if that has a name."""
+    return f"{operator} (node {node})" if node else operator
 
 
 def opset_of(model: Any) -> int:
