@@ -158,7 +158,7 @@ def this_machine(cpu: str | None) -> Target:
     """The target that this machine is."""
     if cpu is None:
         cpu = "x86-64-v4" if "avx512f" in Path("/proc/cpuinfo").read_text(encoding="utf-8").split() else "x86-64-v3"
-    return Target("x86_64-linux-gnu", cpu, (), *((16, 32) if cpu == "x86-64-v4" else (8, 16)))
+    return Target("x86_64-linux-gnu", cpu, (), *((16, 32) if cpu == "x86-64-v4" else (8, 16)), l2_b=1 << 20)
 
 
 def machine(target: Target) -> dict[str, Any]:
