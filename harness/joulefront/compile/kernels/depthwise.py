@@ -40,8 +40,8 @@ from joulefront.compile.kernels.tir import (
 from joulefront.compile.kernels.window import Axis
 from joulefront.records import Variant, Workload
 
-_BLOCK_B = 1 << 18  # the rows that are swept for one panel after another are to stay in the second cache
-_LINE_B = 64
+_PIXELS = 14  # a longer tile saves hardly a load and lengthens the code
+_CACHED_B = 1 << 18  # a block of rows that stays in the second cache while one panel after another sweeps it
 
 
 class Depthwise:
@@ -52,30 +52,19 @@ class Depthwise:
 
     def variants(self, workload: Workload, machine: Machine) -> Mapping[Variant, float]:
         """See Kernel.variants."""
-        kh, kw, depth, channels = workload["weight"]
+        _, kw, depth, channels = workload["weight"]
         (groups,), (nchw,) = workload["groups"], workload["nchw"]
         if depth != 1 or groups == 1 or nchw:
             return {}
-        batch, rows, columns, _ = workload["out"]
         lanes = _lanes(groups, machine)
-        needed = -(-groups // lanes)
-        row_b = FLOAT_B * columns * groups
-        blocks = {max(1, min(rows, _BLOCK_B // row_b)), rows, 1}
         found: dict[Variant, float] = {}
         for vectors in (v for v in (1, 2, 4) if v * lanes <= groups):
-            panels = -(-needed // vectors)
-            for pixels in range(1, max(1, (machine.registers - 2 * vectors) // vectors - kw) + 1):
-                if pixels > columns:
-                    break
-                cycles = 0.0
-                for _, size in tiles.split(columns, pixels):
-                    loads = vectors * (
-                        kw + len({p * workload["stride"][1] + j for p in range(size) for j in range(kw)})
-                    )
-                    cycles += kh * max(vectors * size * kw / 2, loads / 2, 4.0) + 10
-                for block in blocks:
+            panels = -(-groups // (vectors * lanes)) * channels // groups
+            most = min(_PIXELS, (machine.registers - 2 * vectors) // vectors - kw, workload["out"][2])
+            for pixels in range(1, max(1, most) + 1):
+                for block in _blocks(workload, panels, machine):
                     variant = Variant(self.name, (("tile", (vectors, pixels)), ("block", (block,))))
-                    found[variant] = batch * rows * channels // groups * panels * cycles
+                    found[variant] = panels * _cycles(workload, vectors, pixels, block)
         return found
 
     def call(self, builder: Any, site: Site, variant: Variant, machine: Machine) -> Expr:
@@ -141,6 +130,28 @@ class Depthwise:
         macs = batch * rows * columns * channels * tile.rows.size * tile.columns.size
         extents = [("n", batch), ("block", blocks), ("member", channels // tile.channels), ("panel", panels)]
         return sequence([declare_data, declare_weight, nest(extents, swept, parallel=machine.parallel(macs))])
+
+
+def _blocks(workload: Workload, panels: int, machine: Machine) -> set[int]:
+    """Into how many rows the map may be cut: all, or fewer, such that there is enough to share out among the threads."""
+    batch, rows, columns, _ = workload["out"]
+    wanted = 2 * machine.threads if machine.threads > 1 else 1
+    cached = _CACHED_B // (FLOAT_B * columns * workload["groups"][0])
+    found = {min(rows, max(1, count)) for count in (rows, cached)}
+    return {block for block in found if batch * -(-rows // block) * panels >= wanted} or {max(1, rows // wanted)}
+
+
+def _cycles(workload: Workload, vectors: int, pixels: int, block: int) -> float:
+    """What a panel of channels is predicted to take: two multiply-adds or two loads a cycle, and what a block of rows
+    reads anew, at two cycles a vector."""
+    batch, rows, columns, _ = workload["out"]
+    (kh, kw, _, _), (down, right, *_) = workload["weight"], workload["stride"]
+    cycles = 0.0
+    for _, size in tiles.split(columns, pixels):
+        loads = kw + len({pixel * right + j for pixel in range(size) for j in range(kw)})
+        cycles += kh * max(vectors * size * kw / 2, vectors * loads / 2, 4.0) + 5 + 2 * vectors * size
+    again = 2 * vectors * workload["data"][2] * ((block - 1) * down + kh) / block
+    return batch * rows * (cycles + again)
 
 
 class _Band(NamedTuple):
