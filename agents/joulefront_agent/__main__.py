@@ -14,12 +14,13 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from joulefront_agent import conditions, lock, machine, wire
 from joulefront_agent.runner import Runner
+from joulefront_agent.wire_time import Timing
 
 _log = logging.getLogger("joulefront_agent")
 
@@ -86,7 +87,7 @@ class Agent:
             self._fail(request.id, self._refusal.kind, self._refusal.message)
             return
         try:
-            if request.op == "run":
+            if request.op in ("run", "time"):
                 self._start(request)
             else:
                 self._send(wire.Answer(request.id, self._answer(request)))
@@ -106,7 +107,13 @@ class Agent:
 
     def _start(self, request: wire.Request) -> None:
         """Run in the background, so that pings are still answered."""
-        run = wire.Run.from_wire(request.params)
+        work: Callable[[], dict[str, Any]]
+        if request.op == "run":
+            run = wire.Run.from_wire(request.params)
+            work = lambda: self._runner.run(request.id, run).to_wire()  # noqa: E731 -- either of two
+        else:
+            timing = Timing.from_wire(request.params)
+            work = lambda: self._runner.time(request.id, timing).to_wire()  # noqa: E731
         if self._busy:
             self._fail(request.id, "AgentError", "a run is still on its way; one at a time")
             return
@@ -114,7 +121,7 @@ class Agent:
             with contextlib.suppress(OSError):
                 os.utime(folder)
         self._busy = True
-        running = threading.Thread(target=self._run, args=(request.id, run))
+        running = threading.Thread(target=self._run, args=(request.id, work))
         try:
             running.start()
         except RuntimeError:  # no thread is to be had
@@ -122,9 +129,9 @@ class Agent:
             raise
         self._running = running
 
-    def _run(self, number: int, run: wire.Run) -> None:
+    def _run(self, number: int, work: Callable[[], dict[str, Any]]) -> None:
         try:
-            answer = wire.Answer(number, self._runner.run(number, run).to_wire())
+            answer = wire.Answer(number, work())
         except wire.Failure as failure:
             answer = wire.Answer(number, None, failure)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the harness waits for an answer

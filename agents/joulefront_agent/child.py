@@ -1,7 +1,8 @@
 """One process for one repeat of one network: it loads, warms up, samples, reads the sensor, answers and ends.
 
 Started by the agent as ``python -m joulefront_agent.child PARENT RUNTIME ROOT`` with one request line on stdin; it
-writes one answer line to stdout. A crash, a leak or a hang of the network ends with it.
+writes one answer line to stdout. A crash, a leak or a hang of the network ends with it. Where the request is to time
+functions, it writes a line for each step before, so that it is known what was at work when it ended.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import os
 import signal
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from joulefront_agent import conditions, cores, sensors, timing, wire
+from joulefront_agent import blame, conditions, cores, sensors, timing, turns, wire
 from joulefront_agent.reading import STUCK_S, Sensor, within
 from joulefront_agent.wire import Failure
+from joulefront_agent.wire_time import Step, Timing
 
 _PR_SET_PDEATHSIG = 1
-_SHORT_OF_MEMORY = ("bad_alloc", "cannot allocate memory", "out of memory", "failed to allocate")
 
 
 def main() -> int:
@@ -32,16 +35,20 @@ def main() -> int:
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # whatever a library prints is no answer
         request = wire.decode_request(sys.stdin.buffer.readline())
+
+        def say(ok: dict[str, Any]) -> None:
+            answers.write(wire.encode_answer(wire.Answer(request.id, ok)) + b"\n")
+            answers.flush()
+
         try:
-            answer = wire.Answer(request.id, measure(wire.Run.from_wire(request.params), runtime, Path(root)).to_wire())
-        except Failure as failure:
-            answer = wire.Answer(request.id, None, failure)
-        except MemoryError:
-            answer = wire.Answer(request.id, None, Failure("OutOfMemory", "out of memory"))
+            if request.op == "time":
+                time(Timing.from_wire(request.params), runtime, Path(root), lambda step: say(step.to_wire()))
+                answer = wire.Answer(request.id, {})
+            else:
+                ran = measure(wire.Run.from_wire(request.params), runtime, Path(root))
+                answer = wire.Answer(request.id, ran.to_wire())
         except Exception as error:  # noqa: BLE001 -- the runtime raises anything; it is this network that failed
-            message = f"{type(error).__name__}: {error}"
-            kind = "OutOfMemory" if short_of_memory(message) else "Crashed"
-            answer = wire.Answer(request.id, None, Failure(kind, message[-2000:]))
+            answer = wire.Answer(request.id, None, blame.of_error(error))
         answers.write(wire.encode_answer(answer) + b"\n")
         answers.flush()
     # The runtime's own tear-down has nothing left to do, and a crash in it would be no fault of the network.
@@ -66,17 +73,31 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     return wire.Ran(outputs, tuple(samples_s), steps, warm_up_s, steady, energy, before, conditions.read(root))
 
 
+def time(timing: Timing, runtime: str, root: Path, report: Callable[[Step], None]) -> None:
+    """Time functions as ``timing`` asks, and report step by step. Raises Failure, and whatever the runtime raises."""
+    from joulefront_agent.functions import Functions
+    from joulefront_agent.runtime import Runtime
+
+    used = cores.fastest(root, timing.threads)
+    loaded = Runtime(runtime)
+    functions = Functions(loaded, timing.library, timing.flush_b)
+    loaded.use(used, timing.pin_threads)
+    ready = {}
+    for number, function in enumerate(timing.functions):
+        report(Step(number))
+        try:
+            ready[number] = turns.Turn(functions.calls(function), timing.slice_s, alone=timing.flush_b > 0)
+        except Exception as error:  # noqa: BLE001 -- as in main
+            report(Step(number, error=blame.of_error(error)))
+    turns.take(ready, timing.rounds, timing.limit_s, report)
+
+
 def _sensor(root: Path, meter: str, spare: set[int]) -> Sensor:
     """The sensor that was asked for. Raises Failure (MeterError) where there is none: no energy is not no answer."""
     sensor, reason = within(STUCK_S, lambda: sensors.find(root, meter, spare))
     if sensor is None:
         raise Failure("MeterError", str(reason))
     return sensor
-
-
-def short_of_memory(text: str) -> bool:
-    """Whether an error's text says that memory ran out."""
-    return any(phrase in text.lower() for phrase in _SHORT_OF_MEMORY)
 
 
 def _die_with(parent: int) -> None:

@@ -9,15 +9,18 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
-from joulefront_agent import wire
-from joulefront_agent.child import short_of_memory
+from joulefront_agent import blame, conditions, cores, wire
+from joulefront_agent.stream import Late, Stream
+from joulefront_agent.tally import Tally
 from joulefront_agent.wire import Failure
+from joulefront_agent.wire_time import Step, Timed, Timing
 
 Identity = tuple[str, int, int, int]
 """A file's path, size in bytes, time of the last change in ns, and inode."""
 
-_TAIL_B = 2000
 _END_S = 5.0
 
 
@@ -38,6 +41,34 @@ class Runner:
         It has to be called on a thread that stays: the kernel ends the child with the thread that started it.
         """
         verify(run.library, run.sha256, self._verified)
+        request = wire.encode_request(wire.Request(number, "run", run.to_wire())) + b"\n"
+        with self._started() as child:
+            try:
+                output, errors = child.communicate(request, timeout=run.timeout_s)
+            except subprocess.TimeoutExpired as expired:
+                _kill(child)
+                return _late(run.timeout_s, expired.output or b"", _last(child))
+        return _outcome(child.returncode, output, errors)
+
+    def time(self, number: int, timing: Timing) -> Timed:
+        """What one child, or several one after another, took for each function: one that ends a child fails alone.
+
+        Raises Failure as ``run`` does for what is no single function's fault, such as a library that cannot be loaded.
+        """
+        verify(timing.library, timing.sha256, self._verified)
+        root, tally = Path(self._root), Tally(timing)
+        used = ",".join(map(str, cores.fastest(root, timing.threads)))
+        before = {**conditions.read(root), "cores": used if timing.pin_threads else None}
+        while (rest := tally.rest()) is not None:
+            request = wire.encode_request(wire.Request(number, "time", rest.to_wire())) + b"\n"
+            with self._started() as child:
+                if _followed(Stream(child, request), child, rest, tally):
+                    break
+        return tally.timed(before, conditions.read(root))
+
+    @contextlib.contextmanager
+    def _started(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A child, until it has ended or is given up."""
         command = [sys.executable, "-m", "joulefront_agent.child", str(os.getpid()), self._runtime, self._root]
         pipe = subprocess.PIPE
         with self._lock:
@@ -46,16 +77,11 @@ class Runner:
             # A session of its own makes it one process group, so that what it starts is killed with it.
             child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
             self._child = child
-        request = wire.encode_request(wire.Request(number, "run", run.to_wire())) + b"\n"
         try:
-            output, errors = child.communicate(request, timeout=run.timeout_s)
-        except subprocess.TimeoutExpired as expired:
-            _kill(child)
-            return _late(run.timeout_s, expired.output or b"", _last(child))
+            yield child
         finally:
             with self._lock:
                 self._child = None
-        return _outcome(child.returncode, output, errors)
 
     def stop(self) -> None:
         """Kill the child, if there is one, and start no more."""
@@ -86,6 +112,34 @@ def verify(path: str, sha256: str, known: dict[Identity, str]) -> None:
     known[identity] = sha256
 
 
+def _followed(stream: Stream, child: subprocess.Popen[bytes], timing: Timing, tally: Tally) -> bool:
+    """Whether a child timed what it was given; if not, the function to blame is noted. Raises Failure where none is."""
+    failure: Failure | None = None
+    try:
+        for line in stream.lines(timing.timeout_s, tally.end_s):
+            answer = wire.decode_answer(line)
+            if answer.error is not None:
+                raise answer.error
+            if not answer.ok:
+                return True
+            tally.note(Step.from_wire(answer.ok, len(timing.functions)))
+        code = stream.end(_END_S)
+        if code:
+            failure = blame.of_end(code, bytes(stream.errors))
+        elif code == 0:
+            failure = Failure("Crashed", f"its process ended without a word{blame.last_words(bytes(stream.errors))}")
+    except Late:
+        failure = Failure("Hung", f"it had not answered after {timing.timeout_s:g} s, or when the time was up")
+    except wire.WireError as error:
+        failure = blame.nonsense(error, bytes(stream.errors))
+    finally:
+        if child.poll() is None:
+            _kill(child)
+        stream.end(_END_S)
+    tally.blame(failure or Failure("Hung", "it closed its output and did not end"))
+    return False
+
+
 def _last(child: subprocess.Popen[bytes]) -> bytes:
     """What a child that was killed wrote to stderr, unless it does not end: whom a driver blocks, nothing ends."""
     try:
@@ -98,39 +152,23 @@ def _late(timeout_s: float, output: bytes, errors: bytes) -> wire.Ran:
     """The outcome of a child that had not ended in its time; one that had answered was kept by a driver."""
     if output.endswith(b"\n"):
         return _outcome(0, output, errors)
-    raise Failure("Hung", f"it had not answered after {timeout_s:g} s{_tail(errors)}")
+    raise Failure("Hung", f"it had not answered after {timeout_s:g} s{blame.last_words(errors)}")
 
 
 def _outcome(code: int, output: bytes, errors: bytes) -> wire.Ran:
     """What a child that ended says, by its answer or by how it ended."""
-    if code == 0:
-        try:
-            answer = wire.decode_answer(output.rstrip(b"\n"))
-            if answer.ok is not None:
-                return wire.Ran.from_wire(answer.ok)
-        except wire.WireError as error:
-            raise Failure("Crashed", f"its process answered nonsense: {error}{_tail(errors)}") from None
-        assert answer.error is not None
-        raise Failure(answer.error.kind, answer.error.message)
-    tail = _tail(errors)
-    if code == -signal.SIGKILL:
-        raise Failure("OutOfMemory", f"its process was killed (SIGKILL), as the kernel does when memory runs out{tail}")
-    if short_of_memory(tail):
-        raise Failure("OutOfMemory", f"its process ended for lack of memory{tail}")
-    end = f"died of {_signal(-code)}" if code < 0 else f"ended with exit status {code}"
-    raise Failure("Crashed", f"its process {end}{tail}")
-
-
-def _signal(number: int) -> str:
-    """A signal's name; most real-time signals have none."""
-    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    if code:
+        raise blame.of_end(code, errors)
+    try:
+        answer = wire.decode_answer(output.rstrip(b"\n"))
+        if answer.ok is not None:
+            return wire.Ran.from_wire(answer.ok)
+    except wire.WireError as error:
+        raise blame.nonsense(error, errors) from None
+    assert answer.error is not None
+    raise answer.error
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-
-
-def _tail(errors: bytes) -> str:
-    text = errors[-_TAIL_B:].decode("utf-8", errors="replace").strip()
-    return f"; its last words: {text}" if text else ""

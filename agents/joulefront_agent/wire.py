@@ -4,9 +4,9 @@
     answer    {"id": 7, "ok": {…}}   or   {"id": 7, "error": {"kind": "Hung", "message": "…"}}
 
 One line a message, UTF-8, no newline inside. ``hello`` comes first and settles the version; ``conditions`` reads how
-the machine is now; ``run`` does one process's share of a measurement; ``ping`` keeps the agent alive, also while a run
-is on its way. Raw tensors travel as base64. Everything that comes in is checked here: a message of another shape is a
-WireError.
+the machine is now; ``run`` does one process's share of a measurement; ``time`` times single functions of a library;
+``ping`` keeps the agent alive, also while one of those two is on its way. Raw tensors travel as base64. Everything that
+comes in is checked here: a message of another shape is a WireError.
 """
 
 from __future__ import annotations
@@ -15,11 +15,36 @@ import base64
 import binascii
 import json
 import math
-import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VERSION = 2
+from joulefront_agent.checking import Failure, WireError, itemsize, list_of, plain, table_of, take
+
+__all__ = [
+    "CANDIDATE_KINDS",
+    "LINE_LIMIT_B",
+    "OPS",
+    "PING_S",
+    "SILENCE_S",
+    "VERSION",
+    "Answer",
+    "Energy",
+    "Failure",
+    "Hello",
+    "Ran",
+    "Request",
+    "Run",
+    "Tensor",
+    "WireError",
+    "decode_answer",
+    "decode_request",
+    "encode_answer",
+    "encode_request",
+    "itemsize",
+    "plain",
+]
+
+VERSION = 3
 
 PING_S = 5.0
 """The harness sends something at least so often, in s."""
@@ -32,23 +57,10 @@ _MOST_SILENCE_S = 86400.0
 LINE_LIMIT_B = 1 << 28
 """A longer line is not protocol, in bytes."""
 
-OPS = ("hello", "conditions", "run", "ping")
+OPS = ("hello", "conditions", "run", "time", "ping")
 
 CANDIDATE_KINDS = ("OutOfMemory", "Crashed", "Hung")
 """The kinds of a run's error for which the network itself may be to blame."""
-
-
-class WireError(ValueError):
-    """A message that is not of this protocol: the message says what was expected."""
-
-
-class Failure(Exception):  # noqa: N818 -- an answer of the protocol, not a bug
-    """A request that could not be met: travels as an answer's ``error``."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -84,11 +96,11 @@ class Tensor:
     @classmethod
     def from_wire(cls, value: Any) -> Tensor:
         """From JSON's values. Raises WireError."""
-        table = _table(value, "tensor", ("shape", "dtype", "data"))
-        shape = tuple(_take(size, "shape", int, least=0) for size in _list(table["shape"], "shape"))
-        dtype = _take(table["dtype"], "dtype", str)
+        table = table_of(value, "tensor", ("shape", "dtype", "data"))
+        shape = tuple(take(size, "shape", int, least=0) for size in list_of(table["shape"], "shape"))
+        dtype = take(table["dtype"], "dtype", str)
         try:
-            data = base64.b64decode(_take(table["data"], "data", str), validate=True)
+            data = base64.b64decode(take(table["data"], "data", str), validate=True)
         except (binascii.Error, ValueError) as error:
             raise WireError(f"data: not base64: {error}") from None
         if len(data) != math.prod(shape) * itemsize(dtype):
@@ -129,18 +141,18 @@ class Run:
     @classmethod
     def from_wire(cls, value: Any) -> Run:
         """From JSON's values. Raises WireError."""
-        table = _table(value, "run", tuple(cls.__dataclass_fields__))
+        table = table_of(value, "run", tuple(cls.__dataclass_fields__))
         seconds = ("warm_up_s", "sample_s", "sample_limit_s", "energy_s", "timeout_s")
         return cls(
-            library=_take(table["library"], "library", str),
-            sha256=_take(table["sha256"], "sha256", str),
-            inputs=tuple(Tensor.from_wire(item) for item in _list(table["inputs"], "inputs")),
-            threads=_take(table["threads"], "threads", int, least=1),
-            pin_threads=_take(table["pin_threads"], "pin_threads", bool),
-            outputs=_take(table["outputs"], "outputs", bool),
-            samples=_take(table["samples"], "samples", int, least=1),
-            meter=_take(table["meter"], "meter", str),
-            **{name: _take(table[name], name, float, least=0) for name in seconds},
+            library=take(table["library"], "library", str),
+            sha256=take(table["sha256"], "sha256", str),
+            inputs=tuple(Tensor.from_wire(item) for item in list_of(table["inputs"], "inputs")),
+            threads=take(table["threads"], "threads", int, least=1),
+            pin_threads=take(table["pin_threads"], "pin_threads", bool),
+            outputs=take(table["outputs"], "outputs", bool),
+            samples=take(table["samples"], "samples", int, least=1),
+            meter=take(table["meter"], "meter", str),
+            **{name: take(table[name], name, float, least=0) for name in seconds},
         )
 
 
@@ -162,13 +174,13 @@ class Energy:
     @classmethod
     def from_wire(cls, value: Any) -> Energy:
         """From JSON's values. Raises WireError."""
-        table = _table(value, "energy", tuple(cls.__dataclass_fields__))
+        table = table_of(value, "energy", tuple(cls.__dataclass_fields__))
         numbers = ("energy_j", "window_s", "resolution_j", "period_s")
         return cls(
-            inferences=_take(table["inferences"], "inferences", int, least=1),
-            sensor=_take(table["sensor"], "sensor", str),
-            covers=_take(table["covers"], "covers", str),
-            **{name: _take(table[name], name, float, least=0) for name in numbers},
+            inferences=take(table["inferences"], "inferences", int, least=1),
+            sensor=take(table["sensor"], "sensor", str),
+            covers=take(table["covers"], "covers", str),
+            **{name: take(table[name], name, float, least=0) for name in numbers},
         )
 
 
@@ -200,16 +212,18 @@ class Ran:
     @classmethod
     def from_wire(cls, value: Any) -> Ran:
         """From JSON's values. Raises WireError."""
-        table = _table(value, "ran", tuple(cls.__dataclass_fields__))
-        samples = tuple(_take(sample, "samples_s", float, least=0) for sample in _list(table["samples_s"], "samples_s"))
+        table = table_of(value, "ran", tuple(cls.__dataclass_fields__))
+        samples = tuple(
+            take(sample, "samples_s", float, least=0) for sample in list_of(table["samples_s"], "samples_s")
+        )
         if not samples:
             raise WireError("samples_s: expected at least one sample")
         return cls(
-            outputs=tuple(Tensor.from_wire(item) for item in _list(table["outputs"], "outputs")),
+            outputs=tuple(Tensor.from_wire(item) for item in list_of(table["outputs"], "outputs")),
             samples_s=samples,
-            clock_steps=_take(table["clock_steps"], "clock_steps", int, least=0),
-            warm_up_s=_take(table["warm_up_s"], "warm_up_s", float, least=0),
-            steady=_take(table["steady"], "steady", bool),
+            clock_steps=take(table["clock_steps"], "clock_steps", int, least=0),
+            warm_up_s=take(table["warm_up_s"], "warm_up_s", float, least=0),
+            steady=take(table["steady"], "steady", bool),
             energy=None if table["energy"] is None else Energy.from_wire(table["energy"]),
             before=plain(table["before"], "before"),
             after=plain(table["after"], "after"),
@@ -223,19 +237,19 @@ def encode_request(request: Request) -> bytes:
 
 def decode_request(line: bytes) -> Request:
     """The request in one line. Raises WireError."""
-    table = _table(_load(line), "request", ("id", "op", "params"))
-    op = _take(table["op"], "op", str)
+    table = table_of(_load(line), "request", ("id", "op", "params"))
+    op = take(table["op"], "op", str)
     if op not in OPS:
         raise WireError(f"op: expected one of {', '.join(OPS)}, not {op[:40]!r}")
     if not isinstance(table["params"], dict):
         raise WireError("params: expected an object")
-    return Request(_take(table["id"], "id", int), op, table["params"])
+    return Request(take(table["id"], "id", int), op, table["params"])
 
 
 def encode_answer(answer: Answer) -> bytes:
     """One line, without its newline."""
     if answer.error is not None:
-        return _dump({"id": answer.id, "error": {"kind": answer.error.kind, "message": answer.error.message}})
+        return _dump({"id": answer.id, "error": answer.error.to_wire()})
     return _dump({"id": answer.id, "ok": answer.ok})
 
 
@@ -243,14 +257,13 @@ def decode_answer(line: bytes) -> Answer:
     """The answer in one line. Raises WireError."""
     value = _load(line)
     if isinstance(value, dict) and "error" in value:
-        table = _table(value, "answer", ("id", "error"))
-        error = _table(table["error"], "error", ("kind", "message"))
-        number = None if table["id"] is None else _take(table["id"], "id", int)
-        return Answer(number, None, Failure(_take(error["kind"], "kind", str), _take(error["message"], "message", str)))
-    table = _table(value, "answer", ("id", "ok"))
+        table = table_of(value, "answer", ("id", "error"))
+        number = None if table["id"] is None else take(table["id"], "id", int)
+        return Answer(number, None, Failure.from_wire(table["error"]))
+    table = table_of(value, "answer", ("id", "ok"))
     if not isinstance(table["ok"], dict):
         raise WireError("ok: expected an object")
-    return Answer(_take(table["id"], "id", int), table["ok"])
+    return Answer(take(table["id"], "id", int), table["ok"])
 
 
 @dataclass(frozen=True)
@@ -274,29 +287,11 @@ class Hello:
         version = params.get("version")
         if version != VERSION:
             raise WireError(f"the harness speaks version {version!r:.20} of the protocol, this agent version {VERSION}")
-        table = _table(params, "hello", ("version", "silence_s", "meter"))
-        silence_s = float(_take(table["silence_s"], "silence_s", float, least=0))
+        table = table_of(params, "hello", ("version", "silence_s", "meter"))
+        silence_s = float(take(table["silence_s"], "silence_s", float, least=0))
         if silence_s > _MOST_SILENCE_S:
             raise WireError(f"silence_s: expected {_MOST_SILENCE_S:g} or less, not {silence_s:g}")
-        return cls(silence_s, _take(table["meter"], "meter", str))
-
-
-def plain(value: Any, name: str) -> dict[str, Any]:
-    """A flat object of numbers, strings and nulls. Raises WireError."""
-    if not isinstance(value, dict):
-        raise WireError(f"{name}: expected an object")
-    for key, item in value.items():
-        if isinstance(item, bool) or not (item is None or isinstance(item, (int, float, str))):
-            raise WireError(f"{name}.{key}: expected a number, a string or null")
-    return value
-
-
-def itemsize(dtype: str) -> int:
-    """How many bytes one element takes. Raises WireError for a dtype whose elements are not whole bytes."""
-    bits = "8" if dtype == "bool" else dtype.lstrip("abcdefghijklmnopqrstuvwxyz")
-    if bits not in ("8", "16", "32", "64") or len(dtype) > 16:
-        raise WireError(f"dtype: expected a name such as float32, not {dtype[:40]!r}")
-    return int(bits) // 8
+        return cls(silence_s, take(table["meter"], "meter", str))
 
 
 def _dump(value: dict[str, Any]) -> bytes:
@@ -312,31 +307,3 @@ def _load(line: bytes) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
-
-
-def _table(value: Any, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
-    """An object with exactly these keys."""
-    if not isinstance(value, dict):
-        raise WireError(f"{name}: expected an object, not {type(value).__name__}")
-    wrong = sorted(set(value) ^ set(keys))
-    if wrong:
-        raise WireError(f"{name}: expected the keys {', '.join(keys)}; missing or unknown: {', '.join(wrong)[:200]}")
-    return value
-
-
-def _list(value: Any, name: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise WireError(f"{name}: expected a list, not {type(value).__name__}")
-    return value
-
-
-def _take(value: Any, name: str, kind: type, least: float | None = None) -> Any:
-    """The value, checked. JSON writes 2.0 as it likes, so an integer is a float too; a bool is never a number."""
-    kinds = (int, float) if kind is float else (kind,)
-    known = isinstance(value, kinds)  # in a variable, so that the value's type stays Any
-    if not known or (isinstance(value, bool) and kind is not bool):
-        raise WireError(f"{name}: expected {kind.__name__}, not {str(value)[:40]!r}")
-    # An integer may be beyond every float.
-    if least is not None and not least <= value <= sys.float_info.max:
-        raise WireError(f"{name}: expected {least:g} or more, but finite, not {str(value)[:40]}")
-    return float(value) if kind is float else value
