@@ -125,6 +125,26 @@ class Array:
 
 
 @dataclass(frozen=True, slots=True)
+class Argument:
+    """A tensor that a function takes, its output too.
+
+    ``warm`` says that in a network it is in the cache when the function begins, as what the operator before wrote is.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    warm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of a library, by the name that it is exported under, and its arguments in order, the output last."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Executed:
     """How a command elsewhere ended: its exit status and what it wrote."""
 
@@ -229,6 +249,20 @@ class Measurement:
     energy_provenance: Provenance | None
     energy_reason: str | None
     conditions: Mapping[str, Mapping[str, float | int | str | None]]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTime:
+    """How long one call of a function takes on the device.
+
+    ``rounds_s`` holds a figure in s for each round, in which all the functions that it is to be compared with had their
+    turn; ``latency_s`` estimates their median, in s, with the interval that the spread between the rounds gives.
+    """
+
+    provenance: Provenance
+    latency_s: Estimate
+    rounds_s: tuple[float, ...]
     warnings: tuple[str, ...] = ()
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from joulefront.errors import AgentDied, AgentTimeout
 from joulefront_agent import wire
+from joulefront_agent.wire_time import Timed
 
 FACTS = {
     "protocol": wire.VERSION,
@@ -38,6 +39,7 @@ class ScriptedTransport:
             "ping": lambda params: {},
             "conditions": lambda params: CONDITIONS,
             "run": lambda params: RAN.to_wire(),
+            "time": lambda params: timed([1e-3] * 3 for _ in params["functions"]),
             **ops,
         }
         self.asked, self.started, self.closed = [], 0, False
@@ -89,3 +91,9 @@ class ScriptedChannel:
 def ran(latency_s, count=5, **changes):
     """An answer to run, with ``count`` samples of ``latency_s``."""
     return replace(RAN, samples_s=(latency_s,) * count, **changes)
+
+
+def timed(functions, **changes):
+    """An answer to time: of each function its seconds per round, or the kind of its failure."""
+    answers = (wire.Failure(one, "told to") if isinstance(one, str) else tuple(one) for one in functions)
+    return replace(Timed(tuple(answers), CONDITIONS, CONDITIONS), **changes).to_wire()

@@ -7,10 +7,15 @@ import odd_functions
 import psutil
 import pytest
 
+from joulefront import records
+from joulefront.bench import Bench
 from joulefront.bench.local import _runtime
+from joulefront.config import MeasureConfig
 from joulefront_agent import wire
 from joulefront_agent.runner import Runner
 from joulefront_agent.wire_time import Argument, Function, Timing
+from joulefront_devices import Device
+from joulefront_devices.device import SettleTable
 
 PLAIN = (Argument((4,), "float32", True),)
 LOOK = (
@@ -97,6 +102,17 @@ def test_a_library_that_cannot_be_loaded_is_no_functions_fault(runner, timing, b
     with pytest.raises(wire.Failure, match=r"/nowhere/libtvm_runtime\.so") as caught:
         Runner("/nowhere/libtvm_runtime.so", "/").time(1, timing("quick"))
     assert caught.value.kind == "NoRuntime"
+
+
+def test_functions_are_timed_on_a_bench(functions):
+    called = [records.Function(name, (records.Argument((4,), "float32", True),)) for name in ("quick", "crash", "slow")]
+    device = Device(name="test", settle=SettleTable(time_s=0.0))
+    with Bench(device, MeasureConfig(), 1) as bench:
+        times = bench.time_functions(*functions, called, rounds=3, slice_s=1e-4, limit_s=60.0, flush_b=0)
+    quick, crash, slow = times
+    assert (crash.kind, len(quick.rounds_s), quick.provenance) == ("Crashed", 3, "measured")
+    assert 0 < quick.latency_s.value < slow.latency_s.value
+    assert quick.latency_s.low <= quick.latency_s.value <= quick.latency_s.high
 
 
 def test_the_functions_of_a_network_are_timed(runner, jobs, timing):

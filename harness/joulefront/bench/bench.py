@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from joulefront import errors, plugins
 from joulefront.bench import energy, lock, outputs, settle
@@ -28,8 +29,9 @@ from joulefront.errors import (
     WrongOutput,
 )
 from joulefront.protocols import Transport
-from joulefront.records import Grade, Job, Measurement, Provenance, Target
-from joulefront_agent import identity, wire
+from joulefront.records import Failure, Function, FunctionTime, Grade, Job, Measurement, Provenance, Target
+from joulefront_agent import identity, wire, wire_time
+from joulefront_agent.wire_time import Timing
 from joulefront_devices.device import Device
 
 TRANSPORTS = {
@@ -38,6 +40,8 @@ TRANSPORTS = {
 }
 # So often a measurement is begun anew after the connection was lost, before the way to the device counts as broken.
 _MOST_LOSSES = 5
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,48 @@ class Bench:
 
         Raises WrongOutput, OutOfMemory, Crashed or Hung when the network is at fault, and BenchError when it is not.
         """
+        return self._undisturbed(job.label, lambda: self._measured(job, grade))
+
+    def time_functions(
+        self,
+        library: Path,
+        sha256: str,
+        functions: Sequence[Function],
+        *,
+        rounds: int,
+        slice_s: float,
+        limit_s: float,
+        flush_b: int,
+    ) -> tuple[FunctionTime | Failure, ...]:
+        """Time single functions of a library against each other; returns for each, in order, its time or why it has none.
+
+        In each of ``rounds`` rounds each has its turn for about ``slice_s``; after ``limit_s`` no further round begins.
+        With ``flush_b``, so many bytes of other data are read before each call, and then what is warm: as many as the
+        network has weights, since those pass through the caches between two uses of one. Times are in s.
+
+        A function that crashes or hangs is a Failure, and so is one for which there was no time. The device that is lost,
+        or boots, is as in ``measure``. Raises OutOfMemory, Crashed or Hung when the library as a whole is at fault, and
+        BenchError when it is not.
+        """
+        timing = Timing(
+            library="",
+            sha256=sha256,
+            functions=tuple(
+                wire_time.Function(one.name, tuple(wire_time.Argument(a.shape, a.dtype, a.warm) for a in one.arguments))
+                for one in functions
+            ),
+            threads=self._threads,
+            pin_threads=self._device.pin_threads,
+            rounds=rounds,
+            slice_s=slice_s,
+            flush_b=flush_b,
+            limit_s=limit_s,
+            timeout_s=self._config.timeout_s,
+        )
+        return self._undisturbed(library.name, lambda: self._timed(library, timing))
+
+    def _undisturbed(self, label: str, work: Callable[[], Outcome]) -> Outcome:
+        """What ``work`` returns when the device was there and did not boot meanwhile; it is done anew until then."""
         losses = boots = 0
         lost, began = False, self._session.boot
         while True:
@@ -132,18 +178,18 @@ class Bench:
                     lost = False
                 if self._session.boot != began:
                     boots, began = boots + 1, self._session.boot
-                    self._judge_boot(job, boots)
-                measured = self._measured(job, grade)
+                    self._judge_boot(label, boots)
+                outcome = work()
                 if self._session.boot == began:
-                    return measured
+                    return outcome
             except ConnectionLost:
                 losses, lost = losses + 1, True
                 if losses > _MOST_LOSSES:
                     raise
 
-    def _judge_boot(self, job: Job, boots: int) -> None:
+    def _judge_boot(self, label: str, boots: int) -> None:
         """Once is nobody's fault. Raises Crashed for the second boot if the reference runs, and BenchError without one."""
-        occasion = f"{job.label}: the device booted {boots} times while it was measured"
+        occasion = f"{label}: the device booted {boots} times while it was measured"
         if self.reference is not None:
             self._check_reference(self.reference, occasion)
             if boots > 1:
@@ -161,7 +207,7 @@ class Bench:
         window = next((ran.energy for ran in repeats if ran.energy), None)
         if self.has_energy and window is None:
             raise MeterError(f"the device's sensor {self.facts['sensor']!r} was there at first and is no more")
-        provenance: Provenance = "simulated" if self.facts.get("simulated") else "measured"
+        provenance = self._provenance
         conditions = {"before": {"busy": busy, **repeats[0].before}, "after": repeats[-1].after}
         if window is not None:
             conditions["energy"] = {name: getattr(window, name) for name in window.__dataclass_fields__}
@@ -179,6 +225,23 @@ class Bench:
             ),
         )
 
+    def _timed(self, library: Path, timing: Timing) -> tuple[FunctionTime | Failure, ...]:
+        known = len(self._session.restarts)
+        _, warning = settle.settle(self._session.conditions, self._device.settle)
+        timed = self._attempt(library.name, lambda: self._session.time(timing, library))
+        doubts = [*_throttled(timed.before, timed.after), *_restarts(self._session.restarts[known:])]
+        warnings = tuple([warning, *doubts] if warning else doubts)
+        return tuple(
+            Failure(one.kind, one.message)
+            if isinstance(one, wire.Failure)
+            else FunctionTime(self._provenance, median_latency([[seconds] for seconds in one]), one, warnings)
+            for one in timed.functions
+        )
+
+    @property
+    def _provenance(self) -> Provenance:
+        return "simulated" if self.facts.get("simulated") else "measured"
+
     def _repeats(self, job: Job, run: wire.Run, plan: Plan) -> tuple[list[wire.Ran], str | None]:
         """Repeat until the interval is narrow enough or the time is up, which makes a warning."""
         repeats: list[wire.Ran] = []
@@ -188,7 +251,8 @@ class Bench:
             # Which repeat is the last is known only when it is over.
             compared = not repeats or len(repeats) >= plan.repeats - 1
             began_s = monotonic()
-            ran = self._attempt(job, replace(run, outputs=compared, energy_s=energy_s))
+            asked = replace(run, outputs=compared, energy_s=energy_s)
+            ran = self._attempt(job.label, partial(self._session.run, asked, job.library), energy_s)
             spent_s += monotonic() - began_s - (ran.energy.window_s if ran.energy else 0.0)
             if compared:
                 outputs.check(job.label, job.expected, ran.outputs, job.reference)
@@ -204,24 +268,24 @@ class Bench:
                     f"not ± {self._config.interval:.2%}: the time of {plan.time_s:g} s was up"
                 )
 
-    def _attempt(self, job: Job, run: wire.Run) -> wire.Ran:
-        """One repeat; a network that fails is tried again, after the reference has shown that the device is well.
+    def _attempt(self, label: str, work: Callable[[], Outcome], energy_s: float = 0.0) -> Outcome:
+        """What one child process does; what fails is tried again, after the reference has shown that the device is well.
 
         To take the agent along is to fail as well, but only a reference shows that it was the network's doing.
         """
         try:
-            return self._session.run(run, job.library)
+            return work()
         except (wire.Failure, AgentDied, AgentTimeout) as failure:
             first = _suspected(failure).__name__
             if self.reference is not None:
-                self._check_reference(self.reference, f"{job.label} failed ({first}: {failure})", run.energy_s)
+                self._check_reference(self.reference, f"{label} failed ({first}: {failure})", energy_s)
         try:
-            return self._session.run(run, job.library)
+            return work()
         except (wire.Failure, AgentDied, AgentTimeout) as second:
             error = _suspected(second)
             if self.reference is None and isinstance(second, BenchError):
                 raise
-            raise error(f"{job.label}: {second} (twice; first: {first})") from second
+            raise error(f"{label}: {second} (twice; first: {first})") from second
 
     def _check_reference(self, reference: Job, occasion: str, energy_s: float = 0.0) -> None:
         """Run the reference once, with the meter too if ``energy_s``. Raises BenchError when it fails as well."""
@@ -265,12 +329,17 @@ def _doubts(repeats: list[wire.Ran]) -> list[str]:
     if steps := sum(ran.clock_steps for ran in repeats):
         doubts.append(f"the device's clock was set back {steps} times meanwhile: as many samples were left out")
     before, after = repeats[0].before, repeats[-1].after
-    if before["throttles"] is not None and after["throttles"] is not None and after["throttles"] > before["throttles"]:
-        doubts.append(f"the processor was throttled {after['throttles'] - before['throttles']} times meanwhile")
+    doubts += _throttled(before, after)
     first_hz, last_hz = repeats[0].after["frequency_hz"], after["frequency_hz"]
     if first_hz and last_hz and last_hz < 0.98 * first_hz:
         doubts.append(f"the processor's frequency fell from {first_hz:.3g} to {last_hz:.3g} Hz between repeats")
     return doubts
+
+
+def _throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    if before["throttles"] is not None and after["throttles"] is not None and after["throttles"] > before["throttles"]:
+        return [f"the processor was throttled {after['throttles'] - before['throttles']} times meanwhile"]
+    return []
 
 
 def _restarts(losses: list[str]) -> list[str]:

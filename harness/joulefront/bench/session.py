@@ -14,6 +14,7 @@ from typing import Any, Self
 from joulefront.errors import AgentDied, AgentTimeout, BenchError, DeviceBusy, WireMismatch
 from joulefront.protocols import Channel, Transport
 from joulefront_agent import wire
+from joulefront_agent.wire_time import Timed, Timing
 
 _HELLO_S = 60.0
 _SHORT_S = 20.0
@@ -74,17 +75,27 @@ class Session:
         AgentDied, AgentTimeout and ConnectionLost (of a machine that it brought down) may be the network's fault: it is not
         run again here.
         """
-        # The agent kills the child at its time-out; the rest is for the way there and back.
-        timeout_s = run.timeout_s + _SHORT_S
-        with self._lock:
-            channel = self._channel or self._open()
-            # With an agent there: one that is started anew may be on a connection that has nothing of ours yet.
-            shipped = replace(run, library=self._transport.put(library, run.sha256))
-            answer = self._exchange(channel, "run", shipped.to_wire(), timeout_s)
+        answer = self._with_library("run", run, library, run.timeout_s)
         try:
             return wire.Ran.from_wire(answer)
         except wire.WireError as error:
             raise WireMismatch(f"the agent's answer to run: {error}") from error
+
+    def time(self, timing: Timing, library: Path) -> Timed:
+        """What single functions of ``library`` took, or how they failed; otherwise as ``run``."""
+        answer = self._with_library("time", timing, library, timing.end_s)
+        try:
+            return Timed.from_wire(answer, len(timing.functions))
+        except wire.WireError as error:
+            raise WireMismatch(f"the agent's answer to time: {error}") from error
+
+    def _with_library(self, op: str, asked: wire.Run | Timing, library: Path, timeout_s: float) -> dict[str, Any]:
+        with self._lock:
+            channel = self._channel or self._open()
+            # With an agent there: one that is started anew may be on a connection that has nothing of ours yet.
+            shipped = replace(asked, library=self._transport.put(library, asked.sha256))
+            # The agent kills the child at its time-out; the rest is for the way there and back.
+            return self._exchange(channel, op, shipped.to_wire(), timeout_s + _SHORT_S)
 
     def renew(self) -> None:
         """Start another agent now, whatever became of the one before: after a lost connection. Raises BenchError."""
