@@ -76,3 +76,5 @@ def _without_remarks(model: Any) -> None:
         for part in parts:
             part.ClearField("doc_string")
             part.ClearField("metadata_props")
+    for tensor in graph.initializer:
+        tensor.ClearField("data_location")  # here, by now
