@@ -26,6 +26,7 @@ _FOLDED = {
     "relax.sqrt": np.sqrt,
     "relax.exp": np.exp,
 }
+_COMMUTATIVE = {"relax.add", "relax.multiply", "relax.maximum", "relax.minimum"}
 
 
 @mutator  # type: ignore[untyped-decorator, unused-ignore]
@@ -45,6 +46,8 @@ class Fold(Rewriter):
         if name == "relax.take" and call.attrs.mode == "fast":
             # An index out of bounds is to be a wrong output and not a crash; a negative one counts from the end.
             return op.take(*call.args, axis=call.attrs.axis, mode="wrap")
+        if name in _COMMUTATIVE and self.value(call.args[0]) is not None and self.value(call.args[1]) is None:
+            return tvm.ir.Call(call.op, [call.args[1], call.args[0]], call.attrs)  # the layout pass follows the first
         folded = self.folded(name, call)
         return self.moved(name, call) if folded is None else folded
 
@@ -134,8 +137,8 @@ class Fold(Rewriter):
         weight = self.value(call.args[1]) if call is not None and len(call.args) == 2 else None
         if call is None or weight is None:
             return None
-        if call.op.name == "relax.nn.conv2d" and call.attrs.kernel_layout == "OIHW":
-            scaled = weight * scale.reshape(-1, 1, 1, 1)
+        if call.op.name.startswith("relax.nn.conv") and call.attrs.kernel_layout in {"OIW", "OIHW"}:
+            scaled = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
         elif call.op.name == "relax.matmul" and weight.ndim == 2 and along[-1] == -1:
             scaled = weight * scale
         else:

@@ -9,7 +9,9 @@ from tvm import relax
 
 from joulefront.compile.flatten import Flatten
 from joulefront.compile.fold import Fold
+from joulefront.compile.one_dimensional import OneDimensional
 from joulefront.compile.rewrite import rewritten_by
+from joulefront.compile.sink import Sink
 
 # Transposed convolution can be lowered in this layout alone.
 _LAYOUTS = {"relax.nn.conv2d": ["NHWC", "HWIO"], "relax.nn.conv2d_transpose": ["NCHW", "IOHW"]}
@@ -21,9 +23,12 @@ def simplify(module: Any) -> Any:
         relax.transform.CanonicalizeBindings(),
         rewritten_by(Fold),
         relax.transform.CanonicalizeBindings(),
+        rewritten_by(OneDimensional),
+        relax.transform.CanonicalizeBindings(),
         relax.transform.DeadCodeElimination(),
         relax.transform.ConvertLayout(_LAYOUTS),
         rewritten_by(Fold),
+        rewritten_by(Sink),
         rewritten_by(Flatten),
         relax.transform.CanonicalizeBindings(),
         relax.transform.DeadCodeElimination(),
