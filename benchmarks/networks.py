@@ -5,11 +5,14 @@ Weights are random: no kernel's time depends on them. timm and torchvision bring
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from joulefront.prune.space import find_space
 from joulefront.prune.surgery import cut_to_widths
@@ -22,38 +25,56 @@ DIGIT, PHOTO, IMAGE = (1, 1, 28, 28), (1, 3, 32, 32), (1, 3, 224, 224)
 
 
 def pruned(model: nn.Module, shape: tuple[int, ...], keep: float, *, odd: bool = False, up_to: int = 1) -> nn.Module:
-    """The model with about the share ``keep`` of each group's channels; every width odd, or rounded up to a multiple."""
+    """The model with about the share ``keep`` of each group's channels.
+
+    With ``odd`` every width is odd. With ``up_to`` each is what it would be without, rounded up to the next multiple, or
+    the full width where that is less.
+    """
     example = (torch.zeros(shape),)
     space = find_space(model, example, multiple=1, floor=0.1)
 
     def width(gene: Any) -> int:
         wanted = round(gene.widths[-1] * keep)
-        wanted = wanted | 1 if odd else -(-wanted // up_to) * up_to
-        return min((w for w in gene.widths), key=lambda w: abs(w - wanted))
+        cut = min((w for w in gene.widths if w % 2 or not odd), key=lambda w: abs(w - wanted))
+        return int(min((w for w in gene.widths if w >= cut and w % up_to == 0), default=gene.widths[-1]))
 
     return cut_to_widths(model, example, {gene.name: width(gene) for gene in space.genes}).eval()
 
 
+def macs(model: nn.Module, x: Tensor) -> int:
+    """The multiply-accumulates of one inference: convolutions, dense layers, and the products of attention.
+
+    (``joulefront.prune`` counts the first two only, as the literature does.)
+    """
+    # As plain products: the fused attention of a CPU is none that torch's counter knows.
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model(x)
+    return int(counter.get_total_flops()) // 2
+
+
 def timm(name: str, keep: float = 1.0) -> Network:
     """One of timm's networks."""
-    _without_compiled_operators()
-    import timm
-
-    model = timm.create_model(name, pretrained=False).eval()
+    model = _module("timm").create_model(name, pretrained=False).eval()
     return (model if keep == 1.0 else pruned(model, IMAGE, keep)), IMAGE
 
 
 def torchvision(name: str) -> Network:
     """One of torchvision's networks."""
-    _without_compiled_operators()
-    import torchvision
+    return _module("torchvision").models.get_model(name, weights=None).eval(), IMAGE
 
-    return torchvision.models.get_model(name, weights=None).eval(), IMAGE
+
+def _module(name: str) -> Any:
+    """timm or torchvision. Exits with what to install where it is not there."""
+    _without_compiled_operators()
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise SystemExit(f"{name} is needed for this network ({error}): pip install timm torchvision") from error
 
 
 def _without_compiled_operators() -> None:
     """Let torchvision be imported beside a torch that its compiled operators are not for: no network here has any."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
         try:
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -1,0 +1,190 @@
+"""Compiled networks against ONNX Runtime and eager torch, on this machine, in one run. Prints JSON, in SI units.
+
+    python benchmarks/kernels.py > results.json                # every network, one thread and two
+    python benchmarks/kernels.py --only ResNet-18 --threads 1
+    python benchmarks/kernels.py --table results.json          # the same as Markdown
+
+All who run a network are interleaved, batch 1, with medians of the rounds, and ratios of ours to the others round by round
+(below 1: ours is quicker), all with 95 % intervals. Peaks of arithmetic and memory are measured in the same process.
+Other sections: --widths, odd widths against the next multiple of a vector; --rank, how far ONNX Runtime agrees on which
+pruned networks are quicker; --neon, what llvm-mca estimates of the code for ARM. Needs onnx, onnxruntime, timm and torchvision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from build import Build, build
+from contestants import Eager, OnnxRuntime, Ours, difference, interleaved, onnx_file
+from intervals import median
+from networks import NETWORKS, macs
+from roofs import roofs
+from table import markdown
+from this_machine import NARROWER, described, this_target, use_threads
+from torch import nn
+
+from joulefront.errors import JoulefrontError
+from joulefront.records import Target
+
+OURS = "untuned"
+OTHERS = ("onnxruntime", "torch")
+
+
+def main() -> None:
+    """Parse the arguments, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", metavar="NAME", help="networks with this in their name; repeatable")
+    parser.add_argument("--threads", default="1,2", help="one number or several (default: 1,2)")
+    parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds (default: 15)")
+    parser.add_argument("--cpu", choices=NARROWER, help="take this processor for another one")
+    parser.add_argument("--folder", type=Path, help="keep libraries and ONNX files here, and use them again")
+    section = parser.add_mutually_exclusive_group()
+    section.add_argument("--widths", action="store_true", help="odd widths against the next multiple of a vector")
+    section.add_argument("--rank", type=int, metavar="N", help="N random pruned networks of a kind, ranked (say 40)")
+    section.add_argument("--neon", metavar="CPU", help="estimates for an ARM core, by LLVM's name (say cortex-a72)")
+    section.add_argument("--table", nargs="+", type=Path, metavar="FILE", help="results of earlier runs as Markdown")
+    options = parser.parse_args()
+    if options.table:
+        print(markdown([json.loads(file.read_text(encoding="utf-8")) for file in options.table]))
+        return
+    logging.disable(logging.WARNING)
+    names = chosen(options.only)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            print(json.dumps(measured(options, names, folder), indent=1, allow_nan=False))
+        except JoulefrontError as error:
+            sys.exit(str(error))
+
+
+def chosen(only: Iterable[str] | None) -> list[str]:
+    """The networks of that name, or whose names hold the word; all without any. Exits where there is none."""
+    if only is None:
+        return list(NETWORKS)
+    found: set[str] = set()
+    for word in (word.lower() for word in only):
+        found |= {name for name in NETWORKS if name.lower() == word} or {n for n in NETWORKS if word in n.lower()}
+    return [name for name in NETWORKS if name in found] or sys.exit(
+        f"--only: there is no such network; there are {', '.join(NETWORKS)}"
+    )
+
+
+def measured(options: argparse.Namespace, names: list[str], folder: Path) -> dict[str, Any]:
+    """The document of one run."""
+    if options.neon:
+        from neon import estimates
+
+        return {"neon": estimates(options.neon, names)}
+    document: dict[str, Any] = {"provenance": "measured", "rounds": options.rounds, "runs": []}
+    for threads in (int(number) for number in options.threads.split(",")):
+        target = this_target(threads, options.cpu)
+        use_threads(threads)
+        document.setdefault("machine", described(target))
+        run: dict[str, Any] = {"threads": threads}
+        document["runs"].append(run)
+        if options.widths:
+            from widths import compared
+
+            run["widths"] = compared(target, folder, options.rounds)
+        elif options.rank:
+            from ranks import ranked
+
+            run["ranks"] = ranked(target, folder, options.rounds, options.rank)
+        else:
+            say(f"peaks on {threads} thread(s)")
+            run["roofs"] = roofs(target)
+            build(first(), (1, 4, 8, 8), target, folder)  # what is imported and set up once is no network's cost
+            run["networks"] = {name: network(name, target, folder, options.rounds, run["roofs"]) for name in names}
+            run["geometric_mean_ratio"] = geometric_means(run["networks"])
+    return document
+
+
+def first() -> nn.Module:
+    """A network that takes next to nothing to compile but what the first one takes."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4)).eval()
+
+
+def network(name: str, target: Target, folder: Path, rounds: int, limits: Mapping[str, float]) -> dict[str, Any]:
+    """One network: latencies in s, ratios, errors, shares of the peaks, and what compiling it cost."""
+    say(f"{name}, {target.threads} thread(s): compiling")
+    torch.manual_seed(0)
+    model, shape = NETWORKS[name]()
+    x = torch.randn(shape)
+    built = {OURS: build(model, shape, target, folder)}
+    contestants: dict[str, Any] = {kind: Ours(one.library, x) for kind, one in built.items()}
+    contestants["onnxruntime"] = OnnxRuntime(onnx_file(model, x, folder), x, target.threads)
+    contestants["torch"] = Eager(model, x)
+    expected = contestants["torch"].output()
+    say(f"{name}, {target.threads} thread(s): measuring")
+    times = interleaved(contestants, rounds)
+    return {
+        "latency_s": {kind: median(values) for kind, values in times.items()},
+        "ratio": {kind: ratios(times, kind) for kind in built},
+        "error_relative_to_torch": {
+            kind: difference(one.output(), expected) for kind, one in contestants.items() if kind != "torch"
+        },
+        **shares(model, x, statistics.median(times[OURS]), limits),
+        "compile": {kind: compile_cost(one) for kind, one in built.items()},
+    }
+
+
+def ratios(times: Mapping[str, list[float]], kind: str) -> dict[str, Any]:
+    """Our time over each of the others' in the same round."""
+    return {
+        other: median([ours / theirs for ours, theirs in zip(times[kind], times[other], strict=True)])
+        for other in OTHERS
+    }
+
+
+def shares(model: nn.Module, x: torch.Tensor, latency_s: float, limits: Mapping[str, float]) -> dict[str, Any]:
+    """What a network of that latency makes of the machine's peaks.
+
+    Of the memory's peak it is the parameters' bytes that count, each read once an inference: more than all of it where
+    the caches keep them.
+    """
+    operations, size_b = 2 * macs(model, x), 4 * sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "macs": operations // 2,
+        "parameters_b": size_b,
+        "flop_per_s": operations / latency_s,
+        "share_of_peak_flop_per_s": operations / latency_s / limits["flop_per_s"],
+        "share_of_peak_read_b_per_s": size_b / latency_s / limits["read_b_per_s"],
+    }
+
+
+def compile_cost(built: Build) -> dict[str, float]:
+    """What it took to compile, from module to linked library, in CPU-s of this process and its children."""
+    return {"cpu_s": built.cpu_s, "library_b": built.library.stat().st_size}
+
+
+def geometric_means(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Of the ratios of the networks, by our kind and the other's."""
+    kinds = next(iter(networks.values()))["ratio"]
+    return {
+        kind: {
+            other: math.exp(statistics.fmean(math.log(one["ratio"][kind][other]["value"]) for one in networks.values()))
+            for other in OTHERS
+        }
+        for kind in kinds
+    }
+
+
+def say(message: str) -> None:
+    """Tell whoever waits how far it is."""
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
