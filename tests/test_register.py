@@ -12,10 +12,11 @@ from joulefront.bench.session import Session
 from joulefront.bench.ssh import SshTransport
 from joulefront.bench.ssh_config import Destination
 from joulefront.errors import BenchError, ConfigError, DeviceBusy, TransportError
-from joulefront.records import Estimate, Measurement
+from joulefront.records import Estimate, Measurement, Target, Variant, Workload
 from joulefront.registered import listing, show
 from joulefront.report import devices as tables
 from joulefront.self_test import Finding, Verdict
+from joulefront.tuning.database import Choice, Database
 from joulefront_devices import Device, load, registry
 from simulated import Silent
 from ssh_server import SshServer
@@ -237,8 +238,10 @@ def test_a_device_that_cannot_be_reached_is_forgotten_only_when_its_files_may_st
     with pytest.raises(BenchError, match=r"nobody answers.*devices remove pi4 --keep-files"):
         register.remove("pi4", keep_files=False)
     assert registry.names() == ("pi4",)
+    choice = Choice(Variant("dense", ()), 1e-3, 2e-3, "2026-11-22T10:00:00+00:00", "measured")
+    Database.of("pi4").record(Target("", "", (), 4, 32), "kernels", Workload("dense", ()), choice)
     assert register.remove("pi4", keep_files=True)["files"] == "kept"
-    assert registry.names() == ()
+    assert list(registry.folder().iterdir()) == []
 
 
 def test_a_device_that_a_session_measures_on_is_not_forgotten(server, monkeypatch):

@@ -21,6 +21,7 @@ from joulefront.registered import show
 from joulefront.report import documents
 from joulefront.self_test import Verdict, self_test
 from joulefront.study import Listener
+from joulefront.tuning.database import Database
 from joulefront_devices import load, profile, registry
 from joulefront_devices.device import LOCAL, Device, parse, sensors_in
 from joulefront_devices.profile import profile_of
@@ -122,7 +123,7 @@ def _require_there(meter: str, device: Device) -> None:
 
 
 def remove(name: str, *, keep_files: bool) -> dict[str, Any]:
-    """Forget a device, and delete what was shipped to it. Returns {"device", "file", "files"}.
+    """Forget a device, with what tuning found there, and delete what was shipped to it. Returns {"device", "file", "files"}.
 
     Raises BenchError, with nothing forgotten, when it cannot be reached; with ``keep_files`` it is not even tried.
     """
@@ -133,6 +134,7 @@ def remove(name: str, *, keep_files: bool) -> dict[str, Any]:
     on_device = "kept" if keep_files else _cleaned(name)
     registry.remove(file)
     registry.remove(key_file(name))
+    Database.of(name).drop()
     return {"device": name, "file": str(file), "files": on_device}
 
 
