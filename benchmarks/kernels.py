@@ -100,7 +100,7 @@ def measured(options: argparse.Namespace, names: list[str], folder: Path) -> dic
         elif options.rank:
             from ranks import ranked
 
-            run["ranks"] = ranked(target, folder, options.rounds, options.rank)
+            run["ranks"] = ranked(names, target, folder, options.rounds, options.rank)
         else:
             say(f"peaks on {threads} thread(s)")
             run["roofs"] = roofs(target)
@@ -151,6 +151,7 @@ def ratios(times: Mapping[str, list[float]], kind: str) -> dict[str, Any]:
 def shares(model: nn.Module, x: torch.Tensor, latency_s: float, limits: Mapping[str, float]) -> dict[str, Any]:
     """What a network of that latency makes of the machine's peaks.
 
+    Its operations are those of its layers as defined: a method that needs fewer, such as Winograd's, may exceed the peak.
     Of the memory's peak it is the parameters' bytes that count, each read once an inference: more than all of it where
     the caches keep them.
     """

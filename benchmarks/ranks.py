@@ -27,9 +27,12 @@ KINDS = ("ResNet-20", "MobileNetV2")
 _FLOOR = 0.25  # of each layer's channels at least
 
 
-def ranked(target: Target, folder: Path, rounds: int, count: int) -> dict[str, Any]:
-    """Of each kind ``count`` networks, every width of each drawn uniformly from all from a quarter up, all interleaved."""
-    return {kind: _of_kind(kind, target, folder, rounds, count) for kind in KINDS}
+def ranked(names: Sequence[str], target: Target, folder: Path, rounds: int, count: int) -> dict[str, Any]:
+    """Of each kind in ``names``, ``count`` networks, every width of each drawn uniformly from all from a quarter up.
+
+    All of a kind are interleaved.
+    """
+    return {kind: _of_kind(kind, target, folder, rounds, count) for kind in KINDS if kind in names}
 
 
 def _of_kind(kind: str, target: Target, folder: Path, rounds: int, count: int) -> dict[str, Any]:

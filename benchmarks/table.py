@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +12,18 @@ COLUMNS = {"untuned": "Joulefront", "onnxruntime": "ONNX Runtime", "torch": "tor
 
 
 def markdown(documents: Sequence[dict[str, Any]]) -> str:
-    """One table a number of threads of the networks in all the documents. Exits where they are of several machines."""
+    """One table a number of threads of the networks in all the documents. Exits where they are of several
+    machines, or of none."""
+    if any("machine" not in one for one in documents):
+        raise SystemExit("--table: estimates for ARM have no table; give files of measured networks")
     machines = {(one["machine"]["cpu"], one["machine"]["target_cpu"]) for one in documents}
     if len(machines) != 1:
         raise SystemExit(f"the results are of several machines: {sorted(machines)}; give files of one")
     runs: dict[int, dict[str, Any]] = {}
     for run in (run for one in documents for run in one["runs"]):
         runs.setdefault(run["threads"], {}).update(run.get("networks", {}))
-    return "\n\n".join(_of_run(threads, networks) for threads, networks in sorted(runs.items()) if networks)
+    tables = [_of_run(threads, networks) for threads, networks in sorted(runs.items()) if networks]
+    return "\n\n".join(tables) or sys.exit("--table: there are no networks in these files, which have other sections")
 
 
 def _of_run(threads: int, networks: dict[str, Any]) -> str:
