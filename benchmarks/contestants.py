@@ -33,9 +33,11 @@ def onnx_file(model: nn.Module, x: Tensor, folder: Path) -> Path:
     """
     path = folder / f"{fingerprint(model, tuple(x.shape), f'onnx {torch.__version__}')}.onnx"
     if not path.exists():
+        part = path.with_suffix(".part")
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
-            torch.onnx.export(model, (x,), str(path), input_names=["x"], dynamo=False)
+            torch.onnx.export(model, (x,), str(part), input_names=["x"], dynamo=False)
+        part.rename(path)  # whole, or not there
     return path
 
 
