@@ -11,7 +11,7 @@ from tvm import s_tir, tirx
 from tvm.ir import Call
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
-from joulefront.compile.kernels import KERNEL, Anchor, Choice, Fusable, reduction
+from joulefront.compile.kernels import KERNEL, Anchor, Choice, Fusable, Machine, elementwise, reduction
 from joulefront.compile.kernels.tir import Expr, Stmt, Store, dims, loads, replace, replace_loads, sequence
 
 
@@ -38,7 +38,7 @@ def _scheduled(function: Any, choice: Choice) -> Any:
     blocks = _blocks(function)
     principal = [block for block in blocks or () if _is_principal(block)]
     if not principal:
-        return function
+        return _elementwise(function, choice.machine) if blocks else function
     if len(principal) == 1:
         try:
             inlined = _inlined(function, principal[0].name_hint)
@@ -48,6 +48,19 @@ def _scheduled(function: Any, choice: Choice) -> Any:
         if body is not None:
             return _with_body(inlined, body, [])
     return _unfused(function, choice)
+
+
+def _elementwise(function: Any, machine: Machine) -> Any:
+    """A function that reduces nothing, as one block if it can be."""
+    try:
+        function = _inlined(function, (_blocks(function) or ())[-1].name_hint, all_before=True)
+    except s_tir.ScheduleError:  # it has several outputs
+        pass
+    statements = [
+        elementwise.emit(block, machine) if elementwise.applies(block) else statement
+        for statement, block in zip(_statements(function), _blocks(function) or (), strict=True)
+    ]
+    return _with_body(function, sequence(statements), list(function.body.block.alloc_buffers))
 
 
 def _is_principal(block: Any) -> bool:
@@ -73,14 +86,15 @@ def _blocks(function: Any) -> list[Any] | None:
     return blocks
 
 
-def _inlined(function: Any, principal: str) -> Any:
-    """The function with what cheaply prepares the principal block inlined there, and what follows it in one block."""
+def _inlined(function: Any, principal: str, *, all_before: bool = False) -> Any:
+    """The function with what cheaply prepares the principal block (or ``all_before`` it) inlined there, and what follows
+    it in one block."""
     schedule = s_tir.Schedule(tvm.IRModule({"main": function}))
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
     names = [schedule.get(block).name_hint for block in blocks]
     first = names.index(principal)
     for position, block in enumerate(blocks[:-1]):
-        if position > first or (position < first and _is_cheap(schedule.get(block))):
+        if position > first or (position < first and (all_before or _is_cheap(schedule.get(block)))):
             schedule.compute_inline(block)
     return schedule.mod["main"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from joulefront.compile.kernels import reduction
+from joulefront.compile.kernels import elementwise, reduction
 from joulefront.compile.kernels.anchor import KERNEL, Anchor, Fusable, Kernel, Site
+from joulefront.compile.kernels.batched import Batched
 from joulefront.compile.kernels.choice import Choice
 from joulefront.compile.kernels.conv2d import Conv2d
 from joulefront.compile.kernels.dense import Dense
@@ -11,6 +12,18 @@ from joulefront.compile.kernels.depthwise import Depthwise
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.operators import OPERATORS
 
-__all__ = ["KERNEL", "KERNELS", "OPERATORS", "Anchor", "Choice", "Fusable", "Kernel", "Machine", "Site", "reduction"]
+__all__ = [
+    "KERNEL",
+    "KERNELS",
+    "OPERATORS",
+    "Anchor",
+    "Choice",
+    "Fusable",
+    "Kernel",
+    "Machine",
+    "Site",
+    "elementwise",
+    "reduction",
+]
 
-KERNELS: tuple[Kernel, ...] = (Conv2d(), Depthwise(), Dense())
+KERNELS: tuple[Kernel, ...] = (Conv2d(), Depthwise(), Dense(), Batched())
