@@ -10,6 +10,7 @@ from tvm import relax
 
 from joulefront.compile.kernels import OPERATORS, Choice, Site
 from joulefront.compile.kernels.vmath import with_polynomials
+from joulefront.compile.products import with_products
 from joulefront.compile.schedule import apply_kernels
 
 # They move data and compute nothing: fused behind a kernel they would take its place in the loops.
@@ -20,6 +21,8 @@ def lower(module: Any, choice: Choice) -> Any:
     """The module with its operators as scheduled functions, fused."""
     legalize = {operator: _legalizer(site, choice) for operator, site in OPERATORS.items()}
     passes = [
+        with_products(choice),
+        relax.transform.DeadCodeElimination(),
         relax.transform.LegalizeOps(legalize, _MOVES),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FuseOps(),

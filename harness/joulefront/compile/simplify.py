@@ -11,6 +11,7 @@ from joulefront.compile.flatten import Flatten
 from joulefront.compile.fold import Fold
 from joulefront.compile.one_dimensional import OneDimensional
 from joulefront.compile.rewrite import rewritten_by
+from joulefront.compile.safe_softmax import SafeSoftmax
 from joulefront.compile.sink import Sink
 
 # Transposed convolution can be lowered in this layout alone.
@@ -24,6 +25,7 @@ def simplify(module: Any) -> Any:
         rewritten_by(Fold),
         relax.transform.CanonicalizeBindings(),
         rewritten_by(OneDimensional),
+        rewritten_by(SafeSoftmax),
         relax.transform.CanonicalizeBindings(),
         relax.transform.DeadCodeElimination(),
         relax.transform.ConvertLayout(_LAYOUTS),
