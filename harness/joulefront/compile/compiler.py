@@ -13,6 +13,7 @@ from tvm import relax
 from joulefront.compile import link
 from joulefront.compile.export import first_line, imported
 from joulefront.compile.kernels import KERNELS, Choice, Machine
+from joulefront.compile.kernels.winograd import Winograd
 from joulefront.compile.lower import lower
 from joulefront.compile.quiet import without_stderr
 from joulefront.compile.simplify import simplify
@@ -29,16 +30,18 @@ if TYPE_CHECKING:
 class TvmCompiler:
     """torch.export, Relax, kernels written for the target, LLVM, one shared library with ``main`` for the Relax VM.
 
-    Two compilations of the same weights give the same bytes. Raises ConfigError for a target that LLVM does not know or
-    that nothing on this machine links for.
+    Two compilations of the same weights give the same bytes. Without ``winograd`` no convolution is computed by transforms,
+    whose weights make a library up to four times as large. Raises ConfigError for a target that LLVM does not know or that
+    nothing on this machine links for.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, winograd: bool = True) -> None:
         self.target = target
+        self._kernels = tuple(kernel for kernel in KERNELS if winograd or kernel.name != Winograd.name)
         self._tvm_target = tvm_target(target)
         self._linker = link.linker(target.triple)
         self._spare = link.spare(target.triple, self._linker)
-        self.key = _key(target, self._linker, self._spare)
+        self.key = _key(target, self._linker, self._spare, winograd)
 
     def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
         """Write the library for ``model`` at the shapes of ``example`` to the path ``library``.
@@ -53,7 +56,7 @@ class TvmCompiler:
         self._write(model.imported(), str(model.path), library)
 
     def _write(self, module: Any, name: str, library: Path) -> None:
-        choice = Choice(KERNELS, Machine.of(self.target))
+        choice = Choice(self._kernels, Machine.of(self.target))
         try:
             with self._tvm_target as target:
                 with without_stderr():  # where a graph complains that is dropped half-built
@@ -66,8 +69,8 @@ class TvmCompiler:
         link.link(executable, self._linker, library, self.target.triple, self._spare)
 
 
-def _key(target: Target, linker: tuple[str, ...], spare: tuple[str, ...] | None) -> str:
-    """All that a library's bytes depend on but the model: versions, this package's source, the target and the linkers."""
+def _key(target: Target, linker: tuple[str, ...], spare: tuple[str, ...] | None, winograd: bool) -> str:
+    """All a library's bytes depend on but the model: versions, this package's source, target, setting and linkers."""
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for source in sorted(folder.rglob("*.py")):
@@ -75,4 +78,4 @@ def _key(target: Target, linker: tuple[str, ...], spare: tuple[str, ...] | None)
     fields = ",".join(f"{name}={value}" for name, value in asdict(target).items())
     versions = ",".join(f"{package}={version(package)}" for package in ("apache-tvm", "torch"))
     linkers = " or ".join(link.version(command) for command in (linker, spare) if command is not None)
-    return f"tvm({versions},kernels={digest.hexdigest()[:16]},{fields},linker={linkers})"
+    return f"tvm({versions},kernels={digest.hexdigest()[:16]},{fields},winograd={winograd},linker={linkers})"

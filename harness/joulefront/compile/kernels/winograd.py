@@ -103,12 +103,13 @@ def _cycles(workload: Workload, machine: Machine, variant: Variant) -> float:
     A narrow processor's memory is taken to be narrow too: as many bytes a cycle as a vector has floats. Predictions are
     meant to be high, so that direct convolution is left only for a gain.
     """
-    (size,), (block,), tile = (variant[name] for name in ("size", "block", "tile"))
+    (size,), (block,), (across, pixels) = (variant[name] for name in ("size", "block", "tile"))
     depth, channels = workload["weight"][2:]
-    elements, width = Transforms(size).span ** 2, tile[0] * machine.lanes
+    elements, width = Transforms(size).span ** 2, across * machine.lanes
     blocks, panels = -(-_tiles(workload, size) // block), -(-channels // width)
-    products = blocks * elements * tiles.costs(machine, width=block, rows=1, channels=channels, depth=depth)[tile]
-    vectors = -(-depth // machine.lanes) + panels * tile[0]
+    shares = tiles.costs(machine, width=block, rows=1, channels=channels, depth=depth)
+    products = blocks * elements * shares[across, pixels]
+    vectors = -(-depth // machine.lanes) + panels * across
     transforms = blocks * block * vectors * elements * _TRANSFORM
     weight_b, scratch_b = (elements * depth * FLOAT_B * extent for extent in (panels * width, block))
     far_b = weight_b * (blocks if weight_b > machine.l2_b // 2 else 1)
