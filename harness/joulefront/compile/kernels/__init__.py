@@ -11,6 +11,7 @@ from joulefront.compile.kernels.dense import Dense
 from joulefront.compile.kernels.depthwise import Depthwise
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.operators import OPERATORS
+from joulefront.compile.kernels.winograd import Winograd
 
 __all__ = [
     "KERNEL",
@@ -26,4 +27,4 @@ __all__ = [
     "reduction",
 ]
 
-KERNELS: tuple[Kernel, ...] = (Conv2d(), Depthwise(), Dense(), Batched())
+KERNELS: tuple[Kernel, ...] = (Conv2d(), Winograd(), Depthwise(), Dense(), Batched())
