@@ -41,9 +41,9 @@ FUNCTION(look) {  /* (float32 of 1000, int64 of 3, float16 of 3, bfloat16 of 3),
 """
 
 
-def library(folder: Path) -> tuple[Path, str]:
+def library(folder: Path, compiler: str = "gcc") -> tuple[Path, str]:
     """The library and its sha256."""
     path = folder / "functions.so"
-    command = ["gcc", "-shared", "-fPIC", "-w", "-x", "c", "-", "-o", str(path)]
+    command = [compiler, "-shared", "-fPIC", "-w", "-x", "c", "-", "-o", str(path)]
     subprocess.run(command, input=SOURCE, text=True, check=True)
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
