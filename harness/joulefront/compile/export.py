@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from tvm.relax.frontend.torch import from_exported_program
 
+from joulefront.compile import direct
 from joulefront.compile.quiet import without_stderr
 from joulefront.errors import CompileError
 
@@ -41,6 +42,13 @@ def imported(model: nn.Module, example: tuple[Tensor, ...]) -> Any:
         except Exception as error:
             raise _export_error(model, error) from error
         try:
+            if direct.is_known(program):
+                return from_exported_program(
+                    program,
+                    unwrap_unit_return_tuple=True,
+                    run_ep_decomposition=False,
+                    custom_convert_map=dict(direct.CONVERTERS),
+                )
             return from_exported_program(program, unwrap_unit_return_tuple=True)
         except Exception as error:
             # The importer's half-built graph complains on stderr when it goes, so it is to go now.
