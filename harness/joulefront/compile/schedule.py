@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import tvm
@@ -38,7 +39,7 @@ def _scheduled(function: Any, choice: Choice) -> Any:
     blocks = _blocks(function)
     principal = [block for block in blocks or () if _is_principal(block)]
     if not principal:
-        return _elementwise(function, choice.machine) if blocks else function
+        return _elementwise(function, blocks[-1].name_hint, choice.machine) if blocks else function
     if len(principal) == 1:
         try:
             inlined = _inlined(function, principal[0].name_hint)
@@ -50,12 +51,10 @@ def _scheduled(function: Any, choice: Choice) -> Any:
     return _unfused(function, choice)
 
 
-def _elementwise(function: Any, machine: Machine) -> Any:
-    """A function that reduces nothing, as one block if it can be."""
-    try:
-        function = _inlined(function, (_blocks(function) or ())[-1].name_hint, all_before=True)
-    except s_tir.ScheduleError:  # it has several outputs
-        pass
+def _elementwise(function: Any, last: str, machine: Machine) -> Any:
+    """A function that reduces nothing, as one block if it has but one output."""
+    with suppress(s_tir.ScheduleError):
+        function = _inlined(function, last, all_before=True)
     statements = [
         elementwise.emit(block, machine) if elementwise.applies(block) else statement
         for statement, block in zip(_statements(function), _blocks(function) or (), strict=True)
