@@ -19,6 +19,7 @@ from joulefront.records import Variant, Workload
 
 _FEWEST = 4  # input and output channels: with fewer there are no vectors for the transforms
 _SCRATCH_B = (1 << 18, 1 << 19, 1 << 20, 1 << 21)  # what the scratch of a block may take
+_CACHED_B = 1 << 23  # of the weights, what a last level of cache may still have
 _TRANSFORM = 3.0  # cycles of each vector of a transformed tile, there or back
 _MARGIN = 1.1
 
@@ -100,8 +101,8 @@ def _block(workload: Workload, size: int, scratch_b: int) -> int:
 def _cycles(workload: Workload, machine: Machine, variant: Variant) -> float:
     """A model of the products, the transforms, and the bytes that come from beyond the second level of the cache.
 
-    A narrow processor's memory is taken to be narrow too: as many bytes a cycle as a vector has floats. Predictions are
-    meant to be high, so that direct convolution is left only for a gain.
+    A narrow processor's memory is taken to be narrow too: as many bytes a cycle as a vector has floats, and half as many
+    of what no cache holds. Predictions are meant to be high, so that direct convolution is left only for a gain.
     """
     (size,), (block,), (across, pixels) = (variant[name] for name in ("size", "block", "tile"))
     depth, channels = workload["weight"][2:]
@@ -113,6 +114,7 @@ def _cycles(workload: Workload, machine: Machine, variant: Variant) -> float:
     transforms = blocks * block * vectors * elements * _TRANSFORM
     weight_b, scratch_b = (elements * depth * FLOAT_B * extent for extent in (panels * width, block))
     far_b = weight_b * (blocks if weight_b > machine.l2_b // 2 else 1)
+    far_b += max(0, far_b - _CACHED_B)
     if scratch_b > machine.l2_b:  # each panel reads it again
         far_b += blocks * panels * scratch_b
     return _MARGIN * (products + transforms + far_b / machine.lanes)
