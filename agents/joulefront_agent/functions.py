@@ -22,7 +22,8 @@ Calls = Callable[[int, int], "list[float]"]
 class Functions:
     """The functions of the library at an absolute path; ``flush_b`` bytes are read before each call.
 
-    Whatever the library's loading raises passes.
+    They pass through the caches of the calling thread's core, and through what it shares: of several threads, the others
+    keep what their own cores' caches hold. Whatever the library's loading raises passes.
     """
 
     def __init__(self, runtime: Runtime, library: str, flush_b: int) -> None:
@@ -64,7 +65,7 @@ class Functions:
         tensor = self._tensors.get((position, argument))
         if tensor is None:
             tensor = self._tensors[position, argument] = self._runtime.allocate(argument.shape, argument.dtype)
-            ctypes.memmove(tensor.data_ptr(), _contents(argument), argument.size_b)
+            _fill(tensor.data_ptr(), argument)
             if argument.warm and len(self._scratch) < argument.size_b:
                 self._scratch = bytearray(argument.size_b)
         return tensor
@@ -85,12 +86,15 @@ def _has(module: Any, name: str) -> bool:
     return True
 
 
-def _contents(argument: Argument) -> bytes:
+def _fill(address: int, argument: Argument) -> None:
     """Harmless values: of integers zeros, which are legal indices, of floats small ones."""
     if argument.dtype in _FORMATS:
         pattern = struct.pack(f"@{len(_VALUES)}{_FORMATS[argument.dtype]}", *_VALUES)
     elif argument.dtype == "bfloat16":  # the upper half of a float32
         pattern = b"".join(struct.pack("<f", value)[2:] for value in _VALUES)
     else:
-        return bytes(argument.size_b)
-    return (pattern * (argument.size_b // len(pattern) + 1))[: argument.size_b]
+        ctypes.memset(address, 0, argument.size_b)
+        return
+    chunk = pattern * 1000  # and not all at once: the device may have no room for it twice
+    for first in range(0, argument.size_b, len(chunk)):
+        ctypes.memmove(address + first, chunk, min(len(chunk), argument.size_b - first))

@@ -3,10 +3,10 @@
 import re
 from dataclasses import replace
 
-import odd_functions
 import psutil
 import pytest
 
+import odd_functions
 from joulefront import records
 from joulefront.bench import Bench
 from joulefront.bench.local import _runtime
@@ -62,8 +62,10 @@ def test_every_function_has_a_time_in_every_round(runner, timing):
 
 
 def test_caches_are_flushed_on_request(runner, timing):
-    timed = runner.time(1, timing("quick", "look", "slow", flush_b=100_000))
-    assert [len(seconds) for seconds in timed.functions] == [3] * 3
+    asked = timing("quick", "look", "slow", flush_b=100_000)
+    cold = Function("quick", (Argument((400, 1000), "float32", False),))
+    timed = runner.time(1, replace(asked, functions=(*asked.functions, cold)))
+    assert [len(seconds) for seconds in timed.functions] == [3] * 4
 
 
 def test_what_fails_is_named_and_the_others_are_timed(runner, timing):
