@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import statistics
 import sys
 import tempfile
@@ -33,7 +32,7 @@ from table import markdown
 from this_machine import NARROWER, described, this_target, use_threads
 from torch import nn
 
-from joulefront.errors import JoulefrontError
+from joulefront.errors import CompileError, JoulefrontError
 from joulefront.records import Target
 
 OURS = "untuned"
@@ -55,7 +54,7 @@ def main() -> None:
     section.add_argument("--table", nargs="+", type=Path, metavar="FILE", help="results of earlier runs as Markdown")
     options = parser.parse_args()
     if options.table:
-        print(markdown([json.loads(file.read_text(encoding="utf-8")) for file in options.table]))
+        print(markdown([document(file) for file in options.table]))
         return
     logging.disable(logging.WARNING)
     names = chosen(options.only)
@@ -66,6 +65,15 @@ def main() -> None:
             print(json.dumps(measured(options, names, folder), indent=1, allow_nan=False))
         except JoulefrontError as error:
             sys.exit(str(error))
+
+
+def document(file: Path) -> dict[str, Any]:
+    """What an earlier run printed. Exits where it is not there or not whole."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"--table {file}: not the JSON of an earlier run ({error})")
+    return found
 
 
 def chosen(only: Iterable[str] | None) -> list[str]:
@@ -86,13 +94,13 @@ def measured(options: argparse.Namespace, names: list[str], folder: Path) -> dic
         from neon import estimates
 
         return {"neon": estimates(options.neon, names)}
-    document: dict[str, Any] = {"provenance": "measured", "rounds": options.rounds, "runs": []}
+    whole: dict[str, Any] = {"provenance": "measured", "rounds": options.rounds, "runs": []}
     for threads in (int(number) for number in options.threads.split(",")):
         target = this_target(threads, options.cpu)
         use_threads(threads)
-        document.setdefault("machine", described(target))
+        whole.setdefault("machine", described(target))
         run: dict[str, Any] = {"threads": threads}
-        document["runs"].append(run)
+        whole["runs"].append(run)
         if options.widths:
             from widths import compared
 
@@ -105,15 +113,24 @@ def measured(options: argparse.Namespace, names: list[str], folder: Path) -> dic
             say(f"peaks on {threads} thread(s)")
             run["roofs"] = roofs(target)
             build(first(), (1, 4, 8, 8), target, folder)  # what is imported and set up once is no network's cost
-            run["networks"] = {name: network(name, target, folder, options.rounds, run["roofs"]) for name in names}
+            run["networks"] = {name: or_failure(name, target, folder, options.rounds, run["roofs"]) for name in names}
             run["geometric_mean_ratio"] = geometric_means(run["networks"])
-    return document
+    return whole
 
 
 def first() -> nn.Module:
     """A network that takes next to nothing to compile but what the first one takes."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4)).eval()
+
+
+def or_failure(name: str, *how: Any) -> dict[str, Any]:
+    """One network; or why it has no numbers, so that the others' are not lost."""
+    try:
+        return {"failure": None, **network(name, *how)}
+    except CompileError as error:
+        say(f"{name}: {error}")
+        return {"failure": str(error)}
 
 
 def network(name: str, target: Target, folder: Path, rounds: int, limits: Mapping[str, float]) -> dict[str, Any]:
@@ -171,14 +188,15 @@ def compile_cost(built: Build) -> dict[str, float]:
 
 
 def geometric_means(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Of the ratios of the networks, by our kind and the other's."""
-    kinds = next(iter(networks.values()))["ratio"]
+    """Of the ratios of the networks that have any, by our kind and the other's; and how many those are."""
+    ratios = [one["ratio"] for one in networks.values() if one["failure"] is None]
     return {
         kind: {
-            other: math.exp(statistics.fmean(math.log(one["ratio"][kind][other]["value"]) for one in networks.values()))
-            for other in OTHERS
+            "networks": len(of_kind),
+            **{other: statistics.geometric_mean(one[other]["value"] for one in of_kind) for other in OTHERS},
         }
-        for kind in kinds
+        for kind in sorted({kind for one in ratios for kind in one})
+        if (of_kind := [one[kind] for one in ratios if kind in one])
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import sys
 from collections.abc import Sequence
@@ -27,8 +26,10 @@ def markdown(documents: Sequence[dict[str, Any]]) -> str:
 
 
 def _of_run(threads: int, networks: dict[str, Any]) -> str:
-    kinds = [kind for kind in COLUMNS if any(kind in one["latency_s"] for one in networks.values())]
-    ours = [kind for kind in kinds if any(kind in one["ratio"] for one in networks.values())]
+    failures = {name: one["failure"] for name, one in networks.items() if one["failure"] is not None}
+    ran = {name: one for name, one in networks.items() if name not in failures}
+    kinds = [kind for kind in COLUMNS if any(kind in one["latency_s"] for one in ran.values())]
+    ours = [kind for kind in kinds if any(kind in one["ratio"] for one in ran.values())]
     head = [
         f"measured, {threads} thread{'s' * (threads > 1)}",
         *(f"{COLUMNS[kind]}, ms" for kind in kinds),
@@ -37,32 +38,34 @@ def _of_run(threads: int, networks: dict[str, Any]) -> str:
         "compile, CPU-s",
     ]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for name, one in networks.items():
+    for name, one in ran.items():
         lines.append(
             [
                 name,
-                *(_milliseconds(one["latency_s"][kind]["value"]) for kind in kinds),
-                *(_ratio(one["ratio"][kind]["onnxruntime"]) for kind in ours),
+                *(_milliseconds(one["latency_s"].get(kind)) for kind in kinds),
+                *(_ratio(one["ratio"].get(kind, {}).get("onnxruntime")) for kind in ours),
                 f"{one['share_of_peak_flop_per_s']:.0%}",
                 f"{one['compile']['untuned']['cpu_s']:.1f}",
             ]
         )
-    means = [
-        _geometric_mean([one["ratio"][kind]["onnxruntime"]["value"] for one in networks.values()]) for kind in ours
-    ]
+    means = (
+        statistics.geometric_mean(
+            one["ratio"][kind]["onnxruntime"]["value"] for one in ran.values() if kind in one["ratio"]
+        )
+        for kind in ours
+    )
     lines.append(["geometric mean", *[""] * len(kinds), *(f"**{mean:.2f}**" for mean in means), "", ""])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    missing = [f"\nNo numbers for {name}: {reason}" for name, reason in failures.items()]
+    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in lines), *missing])
 
 
-def _milliseconds(value_s: float) -> str:
-    return f"{value_s * 1e3:.3g}"
+def _milliseconds(latency_s: dict[str, float] | None) -> str:
+    return "–" if latency_s is None else f"{latency_s['value'] * 1e3:.3g}"
 
 
-def _ratio(value: dict[str, float | None]) -> str:
+def _ratio(ratio: dict[str, float | None] | None) -> str:
     """The value with its interval, where there is one."""
-    between = "" if value["low"] is None else f" ({value['low']:.2f}–{value['high']:.2f})"
-    return f"{value['value']:.2f}{between}"
-
-
-def _geometric_mean(values: Sequence[float]) -> float:
-    return math.exp(statistics.fmean(math.log(value) for value in values))
+    if ratio is None:
+        return "–"
+    between = "" if ratio["low"] is None else f" ({ratio['low']:.2f}–{ratio['high']:.2f})"
+    return f"{ratio['value']:.2f}{between}"
