@@ -22,6 +22,7 @@ def lower(module: Any, choice: Choice) -> Any:
     legalize = {operator: _legalizer(site, choice) for operator, site in OPERATORS.items()}
     passes = [
         with_products(choice),
+        relax.transform.CanonicalizeBindings(),
         relax.transform.DeadCodeElimination(),
         relax.transform.LegalizeOps(legalize, _MOVES),
         relax.transform.AnnotateTIROpPattern(),

@@ -9,8 +9,10 @@ from joulefront.compile.kernels.choice import Choice
 from joulefront.compile.kernels.conv2d import Conv2d
 from joulefront.compile.kernels.dense import Dense
 from joulefront.compile.kernels.depthwise import Depthwise
+from joulefront.compile.kernels.layer_norm import LayerNorm
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.operators import OPERATORS
+from joulefront.compile.kernels.softmax import Softmax
 from joulefront.compile.kernels.winograd import Winograd
 
 __all__ = [
@@ -27,4 +29,4 @@ __all__ = [
     "reduction",
 ]
 
-KERNELS: tuple[Kernel, ...] = (Conv2d(), Winograd(), Depthwise(), Dense(), Batched())
+KERNELS: tuple[Kernel, ...] = (Conv2d(), Winograd(), Depthwise(), Dense(), Batched(), Softmax(), LayerNorm())

@@ -82,7 +82,7 @@ class Batched:
         batch = prod(out) // (out[rows] * out[-1])
         return {Variant(self.name, (("tile", tile),)): batch * cycles for tile, cycles in shares.items()}
 
-    def call(self, builder: Any, site: Site, variant: Variant, machine: Machine) -> Expr:
+    def call(self, builder: Any, site: Site, variant: Variant, machine: Machine) -> Expr:  # noqa: ARG002 -- emit's
         """See Kernel.call."""
         found = site.workload
         (depth,) = found["depth"]

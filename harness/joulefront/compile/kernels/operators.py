@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
+from tvm import relax
 
 from joulefront.compile.kernels.anchor import Site
 from joulefront.compile.kernels.graph import constant, producer, shape_of
@@ -58,9 +60,34 @@ def _product(data: Any, shape: tuple[int, ...], weight: Any, out: tuple[int, ...
     return Site(Workload("dense", (("data", shape), ("weight", weight.shape), ("out", out))), (data,), weight)
 
 
+def softmax(_builder: Any, call: Any) -> Site | None:
+    """Softmax along the last axis."""
+    shape = shape_of(call)
+    if not shape or int(call.attrs.axis) % len(shape) != len(shape) - 1 or str(call.ty.dtype) != "float32":
+        return None
+    return Site(Workload("softmax", (("out", shape),)), (call.args[0],))
+
+
+def layer_norm(_builder: Any, call: Any) -> Site | None:
+    """Layer norm over the last axes; a fourth input holds epsilon."""
+    shape, weight = shape_of(call), shape_of(call.args[1])
+    if shape is None or weight is None or str(call.ty.dtype) != "float32":
+        return None
+    axes = sorted(int(axis) % len(shape) for axis in call.attrs.axes)
+    if axes != list(range(len(shape) - len(axes), len(shape))) or not (call.attrs.center and call.attrs.scale):
+        return None
+    workload = Workload("layer_norm", (("row", (prod(weight),)), ("out", shape)))
+    return Site(workload, (*call.args, relax.const(np.array([call.attrs.epsilon], np.float32))))
+
+
 def _to_nhwc(permute: Any) -> bool:
     return [int(axis) for axis in permute.attrs.axes] == [0, 2, 3, 1]
 
 
-OPERATORS: Mapping[str, Callable[[Any, Any], Site | None]] = {"relax.nn.conv2d": conv2d, "relax.matmul": matmul}
+OPERATORS: Mapping[str, Callable[[Any, Any], Site | None]] = {
+    "relax.nn.conv2d": conv2d,
+    "relax.matmul": matmul,
+    "relax.nn.softmax": softmax,
+    "relax.nn.layer_norm": layer_norm,
+}
 """By Relax's name: the site of a call of that operator; None where no kernel could apply."""

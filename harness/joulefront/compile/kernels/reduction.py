@@ -41,7 +41,11 @@ def applies(block: Any) -> bool:
         return False
     outputs, _ = _axes(block)
     stored = list(block.body.indices)
-    if not outputs or len(stored) != len(outputs) or not all(a.same_as(b.var) for a, b in zip(stored, outputs, strict=True)):
+    if (
+        not outputs
+        or len(stored) != len(outputs)
+        or not all(a.same_as(b.var) for a, b in zip(stored, outputs, strict=True))
+    ):
         return False
     last = outputs[-1].var
     return int(outputs[-1].dom.extent) > 1 and all(_contiguous(read.indices, last) for read in loads(block.body.value))

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tvm import relax
+from tvm.ir import TupleGetItem
 from tvm.relax import op
+from tvm.tirx import IntImm
 
 from joulefront.compile.kernels.graph import constant, producer, shape_of
 from joulefront.compile.kernels.tir import Expr
@@ -48,6 +51,14 @@ def _found(builder: Any, expr: Expr) -> tuple[Expr, NDArray[np.int8], NDArray[np
     shape = shape_of(expr)
     if shape is None:
         return None
+    bound = builder.lookup_binding(expr) if isinstance(expr, relax.Var) else None
+    if isinstance(bound, relax.Var):
+        return _found(builder, bound)
+    if isinstance(bound, TupleGetItem):
+        call, part = producer(builder, bound.tuple_value), int(bound.index)
+        inner = _found(builder, call.args[0]) if call is not None and call.op.name == "relax.split" else None
+        if call is not None and inner is not None:
+            return *inner[:2], _split(call, inner[2], part), inner[3]
     call = producer(builder, expr)
     if call is not None and call.op.name in _VIEWS:
         inner = _found(builder, call.args[0])
@@ -97,6 +108,12 @@ def _taken(call: Any, picked: NDArray[np.int8]) -> NDArray[np.int8] | None:
         return None
     axis = int(call.attrs.axis)
     return picked[(*(slice(None),) * (axis % picked.ndim), int(at) % picked.shape[axis])]
+
+
+def _split(call: Any, picked: NDArray[np.int8], part: int) -> NDArray[np.int8]:
+    at = call.attrs.indices_or_sections
+    sections = int(at) if isinstance(at, IntImm) else [int(one) for one in at]
+    return np.split(picked, sections, int(call.attrs.axis))[part]
 
 
 def _repeated(call: Any, picked: NDArray[np.int8]) -> NDArray[np.int8]:
