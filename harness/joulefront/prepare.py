@@ -28,7 +28,7 @@ from joulefront.prune.groups import find_groups
 from joulefront.prune.space import export, find_space
 from joulefront.prune.surgery import cut
 from joulefront.prune.weights import load, save
-from joulefront.records import Array, Artifact, Candidate, Fidelity, Genome, Job, Prepared, Score, Target
+from joulefront.records import Array, Artifact, Candidate, Composition, Fidelity, Genome, Job, Prepared, Score, Target
 from joulefront.results import Results
 from joulefront.tasks.task import check
 
@@ -256,7 +256,7 @@ class Source:
     inputs: Sequence[NDArray[Any]]
     outputs: Sequence[NDArray[Any]]
     size_b: int
-    compile: Callable[[Path], None]
+    compile: Callable[[Path], Composition | None]
 
 
 def compiled(
@@ -279,15 +279,16 @@ def compiled(
         # The compiler writes object files of about the weights' size to both, and a full disk is no candidate's fault.
         for written in (folder, Path(tempfile.gettempdir())):
             require_room(written, _LEAST_ROOM_B + 4 * source.size_b)
-        source.compile(folder / _LIBRARY)
-        return {"making_s": time.perf_counter() - begin_s}
+        composition = source.compile(folder / _LIBRARY) or Composition()  # a user's own compiler may not tell
+        return {"making_s": time.perf_counter() - begin_s, "composition": asdict(composition)}
 
     entry = cache.entry("artifacts", key, make)
     library = entry.path(_LIBRARY)
     arrays = safetensors.numpy.load_file(entry.path(_CHECK))
     sha256 = entry.sha256[_LIBRARY]
+    composition = TypeAdapter(Composition).validate_python(entry.meta["composition"])
     return Compiled(
-        Artifact(key, sha256, library.stat().st_size, target),
+        Artifact(key, sha256, library.stat().st_size, target, composition),
         Job(label, library, sha256, _arrays(arrays, "input"), _arrays(arrays, "output"), reference),
         entry.meta["making_s"],
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from joulefront.records import Executed, Genome, Trial
+from joulefront.records import Composition, Executed, Genome, Trial
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -80,10 +80,11 @@ class Compiler(Protocol):
 
     key: str
 
-    def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
+    def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> Composition | None:
         """Write the library for ``model`` at the shapes of ``example`` to the path ``library``.
 
-        Raises CompileError when the model cannot be exported or an operator cannot be compiled.
+        Returns what it is made of, where the compiler can tell. Raises CompileError when the model cannot be exported or an
+        operator cannot be compiled.
         """
         ...
 

@@ -192,6 +192,37 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelUse:
+    """A kernel of a compiled model: the workload's text, the kernel's name, whether tuning chose how it computes, and how
+    often one inference runs it."""
+
+    workload: str
+    kernel: str
+    tuned: bool
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A function of a compiled model that no kernel computes: it runs as TVM's plain loops, ``calls`` times an inference.
+
+    ``operators`` says what it computes, in Relax's words.
+    """
+
+    function: Function
+    operators: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """What a compiled model is made of."""
+
+    kernels: tuple[KernelUse, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """A model compiled for one target: a shared library, named by the sha256 of its bytes."""
 
@@ -199,6 +230,7 @@ class Artifact:
     sha256: str
     size_b: int
     target: Target
+    composition: Composition = Composition()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tvm import relax
 
-from joulefront.compile import link
+from joulefront.compile import link, sources
 from joulefront.compile.export import first_line, imported
+from joulefront.compile.fallbacks import fallbacks
 from joulefront.compile.kernels import KERNELS, Choice, Machine
 from joulefront.compile.kernels.winograd import Winograd
 from joulefront.compile.lower import lower
@@ -19,7 +21,7 @@ from joulefront.compile.quiet import without_stderr
 from joulefront.compile.simplify import simplify
 from joulefront.compile.target import tvm_target
 from joulefront.errors import CompileError
-from joulefront.records import Target
+from joulefront.records import Composition, Target, Variant
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,32 +33,33 @@ class TvmCompiler:
     """torch.export, Relax, kernels written for the target, LLVM, one shared library with ``main`` for the Relax VM.
 
     Two compilations of the same weights give the same bytes. Without ``winograd`` no convolution is computed by transforms,
-    whose weights make a library up to four times as large. Raises ConfigError for a target that LLVM does not know or that
-    nothing on this machine links for.
+    whose weights make a library up to four times as large. ``tuned`` is what tuning found quickest on the device, by the
+    text of the workload. Raises ConfigError for a target that LLVM does not know or that nothing on this machine links for.
     """
 
-    def __init__(self, target: Target, winograd: bool = True) -> None:
+    def __init__(self, target: Target, winograd: bool = True, tuned: Mapping[str, Variant] | None = None) -> None:
         self.target = target
+        self._tuned = tuned or {}
         self._kernels = tuple(kernel for kernel in KERNELS if winograd or kernel.name != Winograd.name)
         self._tvm_target = tvm_target(target)
         self._linker = link.linker(target.triple)
         self._spare = link.spare(target.triple, self._linker)
-        self.key = _key(target, self._linker, self._spare, winograd)
+        self.key = _key(target, self._linker, self._spare, winograd, self._tuned)
 
-    def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
-        """Write the library for ``model`` at the shapes of ``example`` to the path ``library``.
+    def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> Composition:
+        """Write the library for ``model`` at the shapes of ``example`` to the path ``library``; returns what it is made of.
 
         ``model`` is in eval mode, float32 and on the CPU, and stays as it is. Raises CompileError when the model cannot
         be exported, an operator cannot be compiled, or the linker fails.
         """
-        self._write(imported(model, example), type(model).__name__, library)
+        return self._write(imported(model, example), type(model).__name__, library)
 
-    def compile_onnx(self, model: OnnxModel, library: Path) -> None:
+    def compile_onnx(self, model: OnnxModel, library: Path) -> Composition:
         """Write the library for the model of an ONNX file to the path ``library``; as ``compile``."""
-        self._write(model.imported(), str(model.path), library)
+        return self._write(model.imported(), str(model.path), library)
 
-    def _write(self, module: Any, name: str, library: Path) -> None:
-        choice = Choice(self._kernels, Machine.of(self.target))
+    def _write(self, module: Any, name: str, library: Path) -> Composition:
+        choice = Choice(self._kernels, Machine.of(self.target), self._tuned)
         try:
             with self._tvm_target as target:
                 with without_stderr():  # where a graph complains that is dropped half-built
@@ -67,15 +70,16 @@ class TvmCompiler:
                 f"TVM cannot compile {name} for {self.target.cpu}: {type(error).__name__}: {first_line(error)}"
             ) from error
         link.link(executable, self._linker, library, self.target.triple, self._spare)
+        return Composition(choice.uses, fallbacks(module))
 
 
-def _key(target: Target, linker: tuple[str, ...], spare: tuple[str, ...] | None, winograd: bool) -> str:
-    """All a library's bytes depend on but the model: versions, this package's source, target, setting and linkers."""
-    digest = hashlib.sha256()
-    folder = Path(__file__).parent
-    for source in sorted(folder.rglob("*.py")):
-        digest.update(f"{source.relative_to(folder)}\0".encode() + source.read_bytes())
+def _key(
+    target: Target, linker: tuple[str, ...], spare: tuple[str, ...] | None, winograd: bool, tuned: Mapping[str, Variant]
+) -> str:
+    """All a library's bytes depend on but the model: versions, this package's source, target, settings and linkers."""
+    digest = sources.digest(".")
+    found = hashlib.sha256(repr(sorted(tuned.items())).encode()).hexdigest()
     fields = ",".join(f"{name}={value}" for name, value in asdict(target).items())
     versions = ",".join(f"{package}={version(package)}" for package in ("apache-tvm", "torch"))
     linkers = " or ".join(link.version(command) for command in (linker, spare) if command is not None)
-    return f"tvm({versions},kernels={digest.hexdigest()[:16]},{fields},winograd={winograd},linker={linkers})"
+    return f"tvm({versions},sources={digest[:16]},{fields},winograd={winograd},tuned={found[:16]},linker={linkers})"

@@ -45,7 +45,7 @@ class Conv2d:
             return data_b * (panels if data_b > machine.l2_b // 2 else 1) + weight_b
 
         return {
-            Variant(self.name, (("tile", (vectors, pixels)), ("rows_outside", (rows_outside,)))): (
+            Variant(self.name, (("rows_outside", (rows_outside,)), ("tile", (vectors, pixels)))): (
                 groups * cycles + traffic_b(vectors, rows_outside) / (2 * FAR_B)
             )
             for (vectors, pixels), cycles in shares.items()

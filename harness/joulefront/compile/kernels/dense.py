@@ -81,7 +81,7 @@ class Dense:
             statements.append(
                 nest(
                     [("panel", panels), ("tile", len(firsts))],
-                    lambda panel, t, size=size, start=firsts[0], before=before: tile(  # type: ignore[misc]
+                    lambda panel, t, size=size, start=firsts[0], before=before: tile(
                         panel, t + before, t * size + start, size
                     ),
                     parallel=parallel,
