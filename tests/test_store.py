@@ -156,8 +156,18 @@ def test_a_fact_must_not_change(tmp_path: Path) -> None:
         store.freeze("versions", {"torch": "1", "nested": {"a": 1}})
         with pytest.raises(ConfigError, match=r"another versions: nested.a was 1, is 2; torch was '1', is '2'"):
             store.freeze("versions", {"torch": "2", "nested": {"a": 2}})
+        with pytest.raises(ConfigError, match="another versions: torch was '1', is None"):
+            store.freeze("versions", {"nested": {"a": 1}})
         assert store.fact("versions")["torch"] == "1"
         assert store.fact("nothing") == {}
+
+
+def test_what_an_older_version_did_not_record_is_no_change(tmp_path: Path) -> None:
+    with Store.create_or_resume(tmp_path / "x", TEXT, "study.toml") as store:
+        store.freeze("device", {"model": "a"})
+        store.freeze("device", {"model": "a", "l2_b": 1 << 20})
+        with pytest.raises(ConfigError, match=r"another device: model was 'a', is 'b'\."):
+            store.freeze("device", {"model": "b", "l2_b": 1 << 20})
 
 
 def test_another_study_is_refused_and_what_changed_is_said(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def facts(root: Path) -> dict[str, Any]:
 
     ``cpu`` is its name. ``features`` are separated by spaces, in the kernel's spelling. ``cpu_parts`` (as
     "implementer:part") and ``clusters`` (how many cores of a part, and their highest frequency) are told on ARM only,
-    the fastest first. ``caches`` are those of the fastest core. Frequencies are in Hz.
+    the fastest first. ``caches`` are those of the fastest core, and ``l2_b`` is its share of the second level in bytes,
+    divided by the cores that share it. Frequencies are in Hz.
     """
     blocks = _blocks(root)
     online = [int(block["processor"]) for block in blocks if block.get("processor", "").isdigit()]
@@ -64,6 +65,7 @@ def facts(root: Path) -> dict[str, Any]:
         "cpu_parts": ",".join(distinct) or None,
         "clusters": _clusters([(parts[core], highest_hz[core]) for core in order if core in parts]),
         "caches": _caches(root, order[0] if order else 0),
+        "l2_b": _level2_b(root, order[0] if order else 0),
         "frequency_max_hz": max((hertz for hertz in highest_hz.values() if hertz), default=None),
         "governors_available": _governors(root),
     }
@@ -99,6 +101,30 @@ def _caches(root: Path, core: int) -> str | None:
             amount = f"{kib // 1024} MiB" if kib % 1024 == 0 and kib else f"{kib} KiB"
             told.append(f"L{level}{letters.get(_text(index / 'type'), '')} {amount}")
     return ", ".join(told) or None
+
+
+def _level2_b(root: Path, core: int) -> int | None:
+    """What a core may count on if the others that share its second level of cache work too."""
+    folder = root / f"sys/devices/system/cpu/cpu{core}"
+    for index in sorted((folder / "cache").glob("index*")):
+        size, sharing = _text(index / "size"), _count(_text(index / "shared_cpu_list"))
+        if _text(index / "level") == "2" and _text(index / "type") in ("Data", "Unified"):
+            if not (size.endswith("K") and size[:-1].isdigit() and sharing):
+                return None
+            threads = _count(_text(folder / "topology/thread_siblings_list")) or 1  # of one core, which are no cores
+            return int(size[:-1]) * 1024 // max(1, sharing // threads) or None
+    return None
+
+
+def _count(cores: str) -> int:
+    """How many there are in a list such as "0-3,8"; 0 for what is none."""
+    count = 0
+    for part in cores.split(","):
+        first, _, last = part.partition("-")
+        if not (first.isdigit() and (last or first).isdigit()):
+            return 0
+        count += int(last or first) - int(first) + 1
+    return max(0, count)
 
 
 def _hertz(root: Path, core: int) -> float | None:

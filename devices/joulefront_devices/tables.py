@@ -35,6 +35,12 @@ class TargetTable(Table):
     features: tuple[str, ...] = Field(default=(), strict=False, description='LLVM\'s -mattr, such as ["+neon"].')
     vector_floats: Literal[1, 2, 4, 8, 16, 32, 64] = Field(description="How many float32 one vector register holds.")
     vector_registers: int = Field(ge=1, description="How many such registers there are.")
+    l2_b: int | None = Field(
+        default=None,
+        ge=64 << 10,
+        le=64 << 20,
+        description="One core's share of the second level of cache, in bytes; as the device tells when not given.",
+    )
 
 
 class SettleTable(Table):

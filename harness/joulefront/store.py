@@ -254,14 +254,17 @@ class Store:
         return None if row is None else row.value
 
     def freeze(self, name: str, value: Mapping[str, Any]) -> None:
-        """Record a fact that must be the same whenever the study goes on; raises ConfigError naming what differs."""
+        """Record a fact that must be the same whenever the study goes on; raises ConfigError naming what differs.
+
+        What is told now and was not recorded then, by an older version, is not compared.
+        """
         value = json.loads(json.dumps(value))
         with self._transaction() as connection:
             row = connection.execute(sql.select(schema.facts.c.value).where(schema.facts.c.name == name)).first()
             if row is None:
                 connection.execute(schema.facts.insert(), {"name": name, "value": value})
                 return
-        changes = _changes(row.value, value)
+        changes = _changes(row.value, {key: told for key, told in value.items() if key in row.value})
         if changes:
             raise ConfigError(
                 f"{self.folder} was begun with another {name}: {'; '.join(changes)}. "

@@ -87,7 +87,7 @@ def test_facts_of_a_board(tmp_path):
                 "sensors": "",
             },
         ),
-        (RASPBERRY_PI_4, {"cpu": "Cortex-A72", "clusters": "4x0x41:0xd08@1.8GHz", "sensor": None}),
+        (RASPBERRY_PI_4, {"cpu": "Cortex-A72", "clusters": "4x0x41:0xd08@1.8GHz", "l2_b": None, "sensor": None}),
         (
             JETSON_ORIN_NANO,
             {
@@ -146,6 +146,41 @@ def test_facts_of_well_known_machines(tmp_path, tree, facts):
     found = machine.facts(write(tmp_path, tree), "auto")
     assert {key: found[key] for key in facts} == facts
     wire.plain(found, "facts")
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"level": "2", "type": "Unified", "size": "1024K", "shared_cpu_list": "0-3"}, 256 << 10),
+        ({"level": "2", "type": "Unified", "size": "512K", "shared_cpu_list": "1"}, 512 << 10),
+        ({"level": "2", "type": "Data", "size": "6144K", "shared_cpu_list": "0-1,4-5"}, 1536 << 10),
+        ({"level": "2", "type": "Instruction", "size": "1024K", "shared_cpu_list": "1"}, None),
+        ({"level": "3", "type": "Unified", "size": "1024K", "shared_cpu_list": "1"}, None),
+        ({"level": "2", "type": "Unified", "shared_cpu_list": "1"}, None),
+        ({"level": "2", "type": "Unified", "size": "1M", "shared_cpu_list": "1"}, None),
+        ({"level": "2", "type": "Unified", "size": "1024K"}, None),
+        ({"level": "2", "type": "Unified", "size": "1024K", "shared_cpu_list": "7-0"}, None),
+        ({"level": "2", "type": "Unified", "size": "1024K", "shared_cpu_list": "0-99999999999999"}, None),
+    ],
+)
+def test_a_core_has_its_share_of_the_second_level_of_cache(tmp_path, told, expected):
+    slow, fast = (f"sys/devices/system/cpu/cpu{core}" for core in range(2))
+    tree = {
+        "proc/cpuinfo": "processor\t: 0\n\nprocessor\t: 1\n",
+        f"{slow}/cache/index2/size": "8192K",
+        f"{fast}/cpufreq/cpuinfo_max_freq": 2_000_000,
+        f"{fast}/cache/index0/level": "1",
+        **{f"{fast}/cache/index2/{name}": text for name, text in told.items()},
+    }
+    assert machine.facts(write(tmp_path, tree), "none")["l2_b"] == expected
+
+
+def test_the_threads_of_one_core_share_nothing_with_another(tmp_path):
+    folder = "sys/devices/system/cpu/cpu0"
+    cache = {"level": "2", "type": "Unified", "size": "2048K", "shared_cpu_list": "0,8"}
+    tree = {f"{folder}/cache/index2/{name}": text for name, text in cache.items()}
+    tree[f"{folder}/topology/thread_siblings_list"] = "0,8"
+    assert machine.facts(write(tmp_path, tree), "none")["l2_b"] == 2 << 20
 
 
 @pytest.mark.parametrize("model", ["linux,dummy-virt", "QEMU Virtual Machine", "A Simulated thing"])

@@ -53,6 +53,28 @@ def test_a_devices_own_target_goes_first():
     assert target == Target("riscv64-linux-gnu", "sifive-u74", ("+v",), 4, 32, 1)
 
 
+@pytest.mark.parametrize(
+    ("told", "given", "expected"),
+    [
+        (1 << 20, None, 1 << 20),
+        (1 << 20, 256 << 10, 256 << 10),
+        (None, 256 << 10, 256 << 10),
+        (64 << 10, None, 64 << 10),
+        (64 << 20, None, 64 << 20),
+        (None, None, Target("", "", (), 1, 1).l2_b),
+        ((64 << 10) - 1, None, Target("", "", (), 1, 1).l2_b),
+        ((64 << 20) + 1, None, Target("", "", (), 1, 1).l2_b),
+        ("1048576", None, Target("", "", (), 1, 1).l2_b),
+    ],
+)
+def test_the_cache_is_as_the_table_says_or_the_device_or_as_assumed(told, given, expected):
+    table = TargetTable(triple="aarch64-linux-gnu", cpu="cortex-a76", vector_floats=4, vector_registers=32, l2_b=given)
+    said = facts("aarch64", "fp asimd") | {"l2_b": told}
+    assert target_of(Device(name="x", target=table), said, 1).l2_b == expected
+    if given is None:
+        assert target_of(Device(name="x"), said, 1).l2_b == expected
+
+
 def test_more_threads_than_cores_are_refused():
     with pytest.raises(ConfigError, match="threads: 8 are more than the 4 cores of the device 'x'"):
         target_of(Device(name="x"), facts("x86_64", V4), 8)

@@ -149,6 +149,10 @@ def test_a_file_that_is_not_there(tmp_path):
             'name = "x"\n[target]\ntriple = "a"\ncpu = "b"\nvector_registers = 1\nvector_floats = 3',
             "target.vector_floats: expected 1, 2, 4, 8, 16, 32 or 64, not 3",
         ),
+        (
+            'name = "x"\n[target]\ntriple = "a"\ncpu = "b"\nvector_registers = 1\nvector_floats = 4\nl2_b = 512',
+            "target.l2_b: ",
+        ),
         ('name = "x"\n[settle]\nbusy = 2', "settle.busy: "),
         ('name = "x"\n[transport]\nport = 1', "transport.kind: missing"),
         ("name = ", "not valid TOML"),

@@ -49,6 +49,16 @@ def test_a_board_is_found_by_its_model(model, architecture, expected):
     assert (found.name if found else None) == expected
 
 
+def test_the_boards_second_level_of_cache_is_that_of_one_core():
+    shares_b = {name: profile(name).target.l2_b for name in profiles() if profile(name).target}
+    assert shares_b == {
+        "raspberry-pi-4": (1 << 20) // 4,
+        "raspberry-pi-5": 512 << 10,
+        "jetson-orin-nano": 256 << 10,
+        "jetson-agx-orin": 256 << 10,
+    }
+
+
 def test_every_target_is_one_that_llvm_knows():
     from joulefront.compile.target import tvm_target
     from joulefront.records import Target
@@ -56,4 +66,4 @@ def test_every_target_is_one_that_llvm_knows():
     for name in profiles():
         table = profile(name).target
         if table is not None:
-            tvm_target(Target(**table.model_dump()))
+            tvm_target(Target(**table.model_dump(exclude_none=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from joulefront.errors import ConfigError
@@ -57,11 +58,15 @@ CORES = {
 }
 """ARM's cores by "implementer:part" as /proc/cpuinfo has them, with LLVM's names for them."""
 
+# What a second level of cache may have for one core, in bytes: what is told beyond that is a mistake of the firmware's.
+_L2_B = range(64 << 10, (64 << 20) + 1)
 _HINT = "give the device's file a [target] table with triple, cpu, vector_floats and vector_registers"
 
 
 def target_of(device: Device, facts: Mapping[str, Any], threads: int) -> Target:
     """The device's own target table, or else what its processor is said to have, for ``threads`` threads.
+
+    What the table leaves out of the cache is as the device tells, and as ``Target`` assumes where it does not.
 
     Raises ConfigError for a processor that is neither aarch64 nor an x86-64 that tells its features, and for more threads
     than the device has cores.
@@ -70,6 +75,13 @@ def target_of(device: Device, facts: Mapping[str, Any], threads: int) -> Target:
         raise ConfigError(
             f"[compile] threads: {threads} are more than the {facts['cores']} cores of the device {device.name!r}"
         )
+    target, l2_b = _code_of(device, facts, threads), facts.get("l2_b")
+    if device.target is not None and device.target.l2_b is not None:
+        l2_b = device.target.l2_b
+    return replace(target, l2_b=l2_b) if isinstance(l2_b, int) and l2_b in _L2_B else target
+
+
+def _code_of(device: Device, facts: Mapping[str, Any], threads: int) -> Target:
     if device.target is not None:
         table = device.target
         return Target(table.triple, table.cpu, table.features, table.vector_floats, table.vector_registers, threads)
