@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvm import tirx
 from tvm.tirx import ForKind
 
 from joulefront.compile.kernels.machine import Machine
-from joulefront.compile.kernels.pieces import pieces, slope
+from joulefront.compile.kernels.pieces import Piece, pieces, slope
 from joulefront.compile.kernels.tir import (
     Buffer,
     Expr,
@@ -58,20 +58,35 @@ def emit(block: Any, machine: Machine) -> Stmt:
     one = {axis: index(0) for axis, extent in zip(axes, dims(target), strict=True) if extent == 1}
     extents = {axis: extent for axis, extent in zip(axes, dims(target), strict=True) if extent > 1}
     stored = views.of(target)
+    groups: dict[Any, list[Piece]] = {}  # what differs in the innermost axis alone shares the loops of the others
     for piece in pieces(replace(value, one), extents):
-        spans = [stop - start for start, stop in zip(piece.starts, piece.stops, strict=True)]
-        shift = {axis: axis + start for axis, start in zip(extents, piece.starts, strict=True) if start}
-        statements.append(
-            _loops(
-                list(extents),
-                spans,
-                stored,
-                replace(replace(place, one), shift),
-                replace(piece.value, shift),
-                machine,
-            )
-        )
+        groups.setdefault((piece.starts[:-1], piece.stops[:-1]), []).append(piece)
+    for (starts, stops), group in groups.items():
+        rows = []
+        for piece in group:
+            shift = {axis: axis + start for axis, start in zip(extents, piece.starts, strict=True) if start}
+            length = piece.stops[-1] - piece.starts[-1] if extents else 1
+            rows.append(_Row(length, replace(replace(place, one), shift), replace(piece.value, shift)))
+        counts = [stop - start for start, stop in zip(starts, stops, strict=True)]
+        statements.append(_loops(*_merged(list(extents), counts, rows), stored, machine))
     return sequence([*views.declarations, *statements])
+
+
+class _Row(NamedTuple):
+    """``length`` elements along the innermost axis: where each is stored, and its value."""
+
+    length: int
+    place: Expr
+    value: Expr
+
+    @property
+    def offsets(self) -> list[Expr]:
+        """Where elements are stored and read."""
+        return [self.place, *(load.indices[0] for load in loads(self.value))]
+
+    def along(self, places: dict[Any, Expr]) -> _Row:
+        """The row at a place along the other axes."""
+        return _Row(self.length, replace(self.place, places), replace(self.value, places))
 
 
 class _Views:
@@ -110,50 +125,78 @@ def _place(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
     return offset
 
 
-def _loops(axes: list[Any], spans: list[int], target: Buffer, place: Expr, value: Expr, machine: Machine) -> Stmt:
-    """Loops that store a value for each element of a piece."""
-    axes, spans, place, value = _merged(axes, spans, place, value)
+def _loops(axes: list[Any], counts: list[int], rows: list[_Row], target: Buffer, machine: Machine) -> Stmt:
+    """Loops that store all rows for each of the ``counts`` along all axes but the innermost."""
     if not axes:
-        return tirx.BufferStore(target, value, [place])
+        return tirx.BufferStore(target, rows[0].value, [rows[0].place])
     *outer, inner = axes
-    *counts, length = spans
-    lanes = machine.lanes
-    while lanes > length:
-        lanes //= 2
-    across = _across(outer, inner, value)
-    parallel = machine.parallel(prod(spans) * _WORK)
+    parallel = machine.parallel(prod(counts) * sum(row.length for row in rows) * _WORK)
 
-    def at(first: Expr, places: dict[Any, Expr]) -> Stmt:
+    def vector(row: _Row, lanes: int, first: Expr, places: dict[Any, Expr]) -> Stmt:
         def element(lane: Expr) -> Stmt:
-            known = {**places, inner: first + lane}
-            return tirx.BufferStore(target, replace(value, known), [replace(place, known)])
+            _, place, value = row.along({**places, inner: first + lane})
+            return tirx.BufferStore(target, value, [place])
 
         return loop("lane", lanes, element, ForKind.VECTORIZED)
 
-    def row(places: dict[Any, Expr]) -> Stmt:
-        """All vectors of a row; the last begins earlier where the row is not a multiple."""
-        whole, rest = divmod(length, lanes)
-        statements = [loop("chunk", whole, lambda chunk: at(chunk * lanes, places))]
-        return sequence([*statements, *([at(index(length - lanes), places)] if rest else [])])
+    def whole(row: _Row, places: dict[Any, Expr]) -> Stmt:
+        lanes = _lanes(row, machine)
+        chunks, rest = divmod(row.length, lanes)
+        statements = [loop("chunk", chunks, lambda chunk: vector(row, lanes, chunk * lanes, places))]
+        # The last vector begins earlier where the row is not a multiple: what is stored twice is the same.
+        return sequence([*statements, *([vector(row, lanes, index(row.length - lanes), places)] if rest else [])])
 
-    if across is None:
-        if parallel and not outer:
-            return _parted(length, lanes, machine, lambda first: at(first, {}))
-        extents = [(axis.name, count) for axis, count in zip(outer, counts, strict=True)]
-        return nest(extents, lambda *at: row(dict(zip(outer, at, strict=True))), parallel=parallel)
-    position = next(number for number, axis in enumerate(outer) if axis.same_as(across))
-    others = [axis for axis in outer if not axis.same_as(across)]
-    extents = [(axis.name, count) for axis, count in zip(outer, counts, strict=True) if not axis.same_as(across)]
-    blocks, chunks = -(-counts[position] // _LINE), -(-length // lanes)
+    def transposed(row: _Row, across: Any) -> Stmt:
+        """Squares of a line of the cache each way."""
+        extents = [(axis.name, count) for axis, count in zip(outer, counts, strict=True) if not axis.same_as(across)]
+        others = [axis for axis in outer if not axis.same_as(across)]
+        count = next(count for axis, count in zip(outer, counts, strict=True) if axis.same_as(across))
+        lanes, lines = _lanes(row, machine), min(_LINE, count)
 
-    def square(*known: Expr) -> Stmt:
-        *fixed, b, chunk = known
-        first = tirx.min(b * _LINE, index(max(0, counts[position] - _LINE)))
-        start = tirx.min(chunk * lanes, index(length - lanes))
-        places = dict(zip(others, fixed, strict=True))
-        return loop("line", min(_LINE, counts[position]), lambda line: at(start, {**places, across: first + line}))
+        def square(*known: Expr) -> Stmt:
+            *fixed, block, chunk = known
+            first, start = _from(block, lines, count), _from(chunk, lanes, row.length)
+            places = dict(zip(others, fixed, strict=True))
+            return loop("line", lines, lambda line: vector(row, lanes, start, {**places, across: first + line}))
 
-    return nest([*extents, ("block", blocks), ("chunk", chunks)], square, parallel=parallel)
+        blocks, chunks = -(-count // lines), -(-row.length // lanes)
+        return nest([*extents, ("block", blocks), ("chunk", chunks)], square, parallel=parallel)
+
+    crossed = [_across(outer, inner, row.value) for row in rows]
+    if any(axis is not None for axis in crossed):
+        return sequence(
+            [
+                _loops(axes, counts, [row], target, machine) if across is None else transposed(row, across)
+                for row, across in zip(rows, crossed, strict=True)
+            ]
+        )
+    if parallel and not outer:
+        return sequence(
+            [
+                _parted(row.length, lanes, machine, lambda first, row=row, lanes=lanes: vector(row, lanes, first, {}))
+                for row in rows
+                for lanes in (_lanes(row, machine),)
+            ]
+        )
+    extents = [(axis.name, count) for axis, count in zip(outer, counts, strict=True)]
+    return nest(
+        extents,
+        lambda *at: sequence([whole(row, dict(zip(outer, at, strict=True))) for row in rows]),
+        parallel=parallel,
+    )
+
+
+def _lanes(row: _Row, machine: Machine) -> int:
+    """The longest vector that a row fills."""
+    lanes = machine.lanes
+    while lanes > row.length:
+        lanes //= 2
+    return lanes
+
+
+def _from(part: Expr, size: int, extent: int) -> Expr:
+    """Where a part of an extent begins; the last one earlier where the extent is not a multiple."""
+    return part * size if extent % size == 0 else tirx.min(part * size, index(extent - size))
 
 
 def _parted(length: int, lanes: int, machine: Machine, at: Any) -> Stmt:
@@ -168,17 +211,26 @@ def _parted(length: int, lanes: int, machine: Machine, at: Any) -> Stmt:
     )
 
 
-def _merged(axes: list[Any], spans: list[int], place: Expr, value: Expr) -> tuple[list[Any], list[int], Expr, Expr]:
-    """The same with the innermost axes as one, for as long as all that is read and stored lies in their order."""
-    offsets = [place, *(load.indices[0] for load in loads(value))]
-    while len(axes) > 1:
-        (*_, outer, inner), span = axes, spans[-1]
-        if _elsewhere(value, (outer, inner)) or not all(_follows(offset, outer, inner, span) for offset in offsets):
-            break
-        zero = {outer: index(0)}
-        place, value, offsets = replace(place, zero), replace(value, zero), [replace(o, zero) for o in offsets]
-        axes, spans = [*axes[:-2], inner], [*spans[:-2], spans[-2] * span]
-    return axes, spans, place, value
+def _merged(axes: list[Any], counts: list[int], rows: list[_Row]) -> tuple[list[Any], list[int], list[_Row]]:
+    """The same with neighbouring axes as one where all that is read and stored lies in their order."""
+    for position in reversed(range(len(axes) - 1)):
+        outer, inner = axes[position : position + 2]
+        innermost = position == len(axes) - 2
+        if innermost and len(rows) > 1:
+            continue
+        span = rows[0].length if innermost else counts[position + 1]
+        if any(_elsewhere(row.value, (outer, inner)) for row in rows) or not all(
+            _follows(offset, outer, inner, span) for row in rows for offset in row.offsets
+        ):
+            continue
+        rows = [row.along({outer: index(0)}) for row in rows]
+        axes = [*axes[:position], *axes[position + 1 :]]
+        if innermost:
+            rows = [rows[0]._replace(length=span * counts[position])]
+            counts = counts[:position]
+        else:
+            counts = [*counts[:position], span * counts[position], *counts[position + 2 :]]
+    return axes, counts, rows
 
 
 def _follows(offset: Expr, outer: Any, inner: Any, span: int) -> bool:
