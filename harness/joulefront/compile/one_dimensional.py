@@ -16,6 +16,8 @@ from joulefront.compile.rewrite import Rewriter
 
 _REDUCTIONS = {"relax.mean": op.mean, "relax.sum": op.sum, "relax.max": op.max, "relax.min": op.min}
 
+_POOLS = {"relax.nn.max_pool1d": op.nn.max_pool2d, "relax.nn.avg_pool1d": op.nn.avg_pool2d}
+
 
 @mutator  # type: ignore[untyped-decorator, unused-ignore]
 class OneDimensional(Rewriter):
@@ -39,6 +41,14 @@ class OneDimensional(Rewriter):
                 *self.maps(call.args), **_attributes(call), output_padding=output_padding, groups=call.attrs.groups
             )
             return self.sequence(transposed, shape)
+        if name in _POOLS and call.attrs.layout == "NCW":
+            modes = {"ceil_mode": call.attrs.ceil_mode, "count_include_pad": call.attrs.count_include_pad}
+            window = (1, call.attrs.pool_size[0])
+            return self.sequence(_POOLS[name](*self.maps(call.args), window, **_attributes(call), **modes), shape)
+        if name == "relax.nn.adaptive_avg_pool1d" and call.attrs.layout == "NCW":
+            (wide,) = self.maps(call.args)
+            pooled = op.mean(wide, [2, 3], True) if shape[2] == 1 else op.nn.adaptive_avg_pool2d(wide, (1, shape[2]))
+            return self.sequence(pooled, shape)
         if name == "relax.reshape":
             wide = self.map(call.args[0])
             return wide if wide is not None and shape_of(wide) == shape else None
@@ -98,6 +108,6 @@ class OneDimensional(Rewriter):
 
 
 def _attributes(call: Any) -> dict[str, Any]:
-    """A convolution's strides, padding and dilation in two dimensions."""
+    """A window's strides, padding and dilation in two dimensions."""
     (stride,), (left, right), (dilation,) = call.attrs.strides, call.attrs.padding, call.attrs.dilation
     return {"strides": (1, stride), "padding": (0, left, 0, right), "dilation": (1, dilation)}

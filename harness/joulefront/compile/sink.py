@@ -17,6 +17,7 @@ from tvm.relax.expr_functor import mutator
 
 from joulefront.compile.elementwise import ELEMENTWISE
 from joulefront.compile.kernels.graph import shape_of
+from joulefront.compile.kernels.view import View
 from joulefront.compile.rewrite import Rewriter
 
 _REDUCTIONS = {"relax.mean": op.mean, "relax.sum": op.sum, "relax.max": op.max, "relax.min": op.min}
@@ -37,6 +38,9 @@ class Sink(Rewriter):
             data = call.args[0] if source is None else source.args[0]
             return data if shape_of(data) == shape else op.reshape(data, shape)
         if name == "relax.permute_dims":
+            view = View.of(self.builder_, call)
+            if view is not None and view.is_whole:
+                return op.reshape(view.base, shape)
             return self.permuted(call.args[0], _order(call))
         if name in ELEMENTWISE:
             return self.elementwise(call, shape)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tvm import relax
-from tvm.ir import TupleGetItem
+from tvm.ir import Call, Op, TupleGetItem
 from tvm.relax import op
 from tvm.tirx import IntImm
 
@@ -38,6 +38,17 @@ class View:
         offset = picked.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
         return cls(base, picked.shape, offset, picked.strides, scale)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the base, in its order."""
+        steps = [prod(self.shape[axis + 1 :]) for axis in range(len(self.shape))]
+        kept = [
+            step == stride or extent == 1 for step, stride, extent in zip(steps, self.strides, self.shape, strict=True)
+        ]
+        return (
+            all(kept) and self.offset == 0 and prod(self.shape) == prod(shape_of(self.base) or ()) and self.scale == 1.0
+        )
+
     def flat(self, builder: Any) -> Expr:
         """The base with a single axis."""
         return builder.emit(op.reshape(self.base, (prod(shape_of(self.base) or ()),)))
@@ -59,7 +70,7 @@ def _found(builder: Any, expr: Expr) -> tuple[Expr, NDArray[np.int8], NDArray[np
         inner = _found(builder, call.args[0]) if call is not None and call.op.name == "relax.split" else None
         if call is not None and inner is not None:
             return *inner[:2], _split(call, inner[2], part), inner[3]
-    call = producer(builder, expr)
+    call = expr if isinstance(expr, Call) and isinstance(expr.op, Op) else producer(builder, expr)
     if call is not None and call.op.name in _VIEWS:
         inner = _found(builder, call.args[0])
         if inner is not None:
