@@ -67,7 +67,8 @@ def job(folder: Path, trial: Trial, label: str) -> Job:
     except (KeyError, OSError, SafetensorError) as error:
         raise _gone(checked) from error
     sha256 = library.stem
-    return Job(label, _checked(library, sha256), sha256, inputs, outputs)
+    fallbacks = trial.artifact.composition.fallbacks if trial.artifact else ()
+    return Job(label, _checked(library, sha256), sha256, inputs, outputs, fallbacks=fallbacks)
 
 
 def _names(trial: Trial) -> tuple[str, str, str]:

@@ -145,6 +145,14 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Contenders:
+    """The variants of one workload that a library holds to be timed, each with its function; what is taken untuned first."""
+
+    workload: Workload
+    functions: tuple[tuple[Variant, Function], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Executed:
     """How a command elsewhere ended: its exit status and what it wrote."""
 
@@ -237,7 +245,7 @@ class Artifact:
 class Job:
     """What the bench needs to measure one model: the library, an input to run it on and what must come out of it.
 
-    ``reference`` names what computed the ``expected`` outputs, for messages.
+    ``reference`` names what computed the ``expected`` outputs, for messages. ``fallbacks`` are those of the library.
     """
 
     label: str
@@ -246,6 +254,7 @@ class Job:
     inputs: tuple[Array, ...]
     expected: tuple[Array, ...]
     reference: str = "torch"
+    fallbacks: tuple[Fallback, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

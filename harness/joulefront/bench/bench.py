@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from joulefront import errors, plugins
-from joulefront.bench import energy, lock, outputs, settle
+from joulefront.bench import energy, lock, outputs, own_loops, settle
 from joulefront.bench.session import Session
 from joulefront.bench.statistics import median_latency, relative_width
 from joulefront.bench.target import target_of
@@ -31,7 +31,7 @@ from joulefront.errors import (
 from joulefront.protocols import Transport
 from joulefront.records import Failure, Function, FunctionTime, Grade, Job, Measurement, Provenance, Target
 from joulefront_agent import identity, wire, wire_time
-from joulefront_agent.wire_time import Timing
+from joulefront_agent.wire_time import Timed, Timing
 from joulefront_devices.device import Device
 
 TRANSPORTS = {
@@ -125,6 +125,8 @@ class Bench:
         What was begun when the device is lost is measured anew, all of it, once it is there again: before and after a boot
         it is not the same. A network during which the device boots twice, while the reference runs, has crashed.
 
+        What runs TVM's own loops is timed by itself in the end, and makes a warning with its share of the latency.
+
         Raises WrongOutput, OutOfMemory, Crashed or Hung when the network is at fault, and BenchError when it is not.
         """
         return self._undisturbed(job.label, lambda: self._measured(job, grade))
@@ -150,7 +152,11 @@ class Bench:
         or boots, is as in ``measure``. Raises OutOfMemory, Crashed or Hung when the library as a whole is at fault, and
         BenchError when it is not.
         """
-        timing = Timing(
+        timing = self._timing(sha256, functions, rounds=rounds, slice_s=slice_s, limit_s=limit_s, flush_b=flush_b)
+        return self._undisturbed(library.name, lambda: self._timed(library, timing))
+
+    def _timing(self, sha256: str, functions: Sequence[Function], **plan: Any) -> Timing:
+        return Timing(
             library="",
             sha256=sha256,
             functions=tuple(
@@ -159,13 +165,9 @@ class Bench:
             ),
             threads=self._threads,
             pin_threads=self._device.pin_threads,
-            rounds=rounds,
-            slice_s=slice_s,
-            flush_b=flush_b,
-            limit_s=limit_s,
             timeout_s=self._config.timeout_s,
+            **plan,
         )
-        return self._undisturbed(library.name, lambda: self._timed(library, timing))
 
     def _undisturbed(self, label: str, work: Callable[[], Outcome]) -> Outcome:
         """What ``work`` returns when the device was there and did not boot meanwhile; it is done anew until then."""
@@ -207,6 +209,7 @@ class Bench:
         window = next((ran.energy for ran in repeats if ran.energy), None)
         if self.has_energy and window is None:
             raise MeterError(f"the device's sensor {self.facts['sensor']!r} was there at first and is no more")
+        spent = self._own_loops(job, latency_s.value)
         provenance = self._provenance
         conditions = {"before": {"busy": busy, **repeats[0].before}, "after": repeats[-1].after}
         if window is not None:
@@ -221,16 +224,32 @@ class Bench:
             energy_reason=self.energy_reason,
             conditions=conditions,
             warnings=tuple(
-                filter(None, [warning, width, *_doubts(repeats), *_restarts(self._session.restarts[known:])])
+                filter(None, [warning, width, *_doubts(repeats), *_restarts(self._session.restarts[known:]), *spent])
             ),
         )
+
+    def _own_loops(self, job: Job, latency_s: float) -> tuple[str, ...]:
+        """What the network spends there, in words. It ran: what fails now is no failure of its own."""
+        fallbacks = own_loops.timeable(job)
+        if not fallbacks or not latency_s:  # a coarse clock may say that it took no time
+            return ()
+        timing = self._timing(job.sha256, [one.function for one in fallbacks], **own_loops.plan(job))
+        try:
+            timed = self._attempt(job.label, lambda: self._session.time(timing, job.library))
+        except CandidateError as error:
+            times: tuple[FunctionTime | Failure, ...] = (Failure(type(error).__name__, str(error)),) * len(fallbacks)
+        else:
+            times = self._times(timed, ())
+        return own_loops.warnings(fallbacks, times, latency_s)
 
     def _timed(self, library: Path, timing: Timing) -> tuple[FunctionTime | Failure, ...]:
         known = len(self._session.restarts)
         _, warning = settle.settle(self._session.conditions, self._device.settle)
         timed = self._attempt(library.name, lambda: self._session.time(timing, library))
         doubts = [*_throttled(timed.before, timed.after), *_restarts(self._session.restarts[known:])]
-        warnings = tuple([warning, *doubts] if warning else doubts)
+        return self._times(timed, tuple([warning, *doubts] if warning else doubts))
+
+    def _times(self, timed: Timed, warnings: tuple[str, ...]) -> tuple[FunctionTime | Failure, ...]:
         return tuple(
             Failure(one.kind, one.message)
             if isinstance(one, wire.Failure)
