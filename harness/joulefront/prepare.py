@@ -289,7 +289,15 @@ def compiled(
     composition = TypeAdapter(Composition).validate_python(entry.meta["composition"])
     return Compiled(
         Artifact(key, sha256, library.stat().st_size, target, composition),
-        Job(label, library, sha256, _arrays(arrays, "input"), _arrays(arrays, "output"), reference),
+        Job(
+            label,
+            library,
+            sha256,
+            _arrays(arrays, "input"),
+            _arrays(arrays, "output"),
+            reference,
+            composition.fallbacks,
+        ),
         entry.meta["making_s"],
     )
 

@@ -200,7 +200,8 @@ def _compiled(
         )
     except CandidateError as error:
         return error
-    return replace(compiled, job=replace(check, library=compiled.job.library, sha256=compiled.job.sha256))
+    library, sha256, fallbacks = compiled.job.library, compiled.job.sha256, compiled.job.fallbacks
+    return replace(compiled, job=replace(check, library=library, sha256=sha256, fallbacks=fallbacks))
 
 
 def _now() -> str:
