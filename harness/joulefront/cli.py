@@ -85,6 +85,15 @@ for _verb in results_verbs.VERBS:
     cli.add_command(_verb)
 
 
+_shapes = click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=N,N,…",
+    help="The shape of an ONNX file's input, where the file leaves it open: x=1,3,48,192. May be repeated.",
+)
+
+
 @cli.command()
 @click.argument("task", callback=_named)
 @click.option("--device", default="local", show_default=True, help="The device to search on.")
@@ -146,13 +155,7 @@ def search(study: Path, results: Path, device: str | None, live: bool, as_json: 
 @cli.command()
 @click.argument("model", callback=_named)
 @click.option("--device", default="local", show_default=True, help="The device to measure on.")
-@click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="NAME=N,N,…",
-    help="The shape of an ONNX file's input, where the file leaves it open: x=1,3,48,192. May be repeated.",
-)
+@_shapes
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one inference.")
 @devices_option
 @as_json_option
@@ -168,6 +171,27 @@ def measure(model: str, device: str, shapes: tuple[str, ...], threads: int, as_j
     with results_only(), progress() as listener:
         measured = measure_model(model, device, threads, listener, shapes)
     show(documents.measurement(device, measured), as_json, tables.measurement)
+
+
+@cli.command()
+@click.argument("device")
+@click.argument("model", callback=_named)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), default=180.0, show_default=True, help="Try variants for so long."
+)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one inference.")
+@_shapes
+@devices_option
+@as_json_option
+def tune(device: str, model: str, seconds: float, threads: int, shapes: tuple[str, ...], as_json: bool) -> None:
+    """Find on DEVICE how the kernels of MODEL run quickest there; searches and measurements use it from then on."""
+    from joulefront.report import documents, tables
+    from joulefront.report.progress import progress
+    from joulefront.tune import tune as tune_model
+
+    with results_only(), progress() as listener:
+        tuned = tune_model(model, device, threads, seconds, listener, shapes)
+    show(documents.tuned(device, tuned), as_json, tables.tuned)
 
 
 @cli.command()

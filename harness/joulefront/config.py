@@ -76,6 +76,9 @@ class CompileConfig(Plugin):
 
     kind: str = "tvm"
     threads: int = Field(default=1, ge=1, description="Threads that one inference uses on the device.")
+    tuning: bool = Field(
+        default=True, description="Compute kernels as `joulefront tune` found quickest on the device, where it did."
+    )
 
 
 class MeasureConfig(Table):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from joulefront import compile as compiling
 from joulefront import plugins, prune, tasks, training
 from joulefront.cache import Cache, disk, file_sha256, key_of, require_room
+from joulefront.compile.sources import kernels_version
 from joulefront.config import Plugin, StudyConfig
 from joulefront.errors import CompileError, ConfigError, StoreError, TrainError
 from joulefront.protocols import Compiler, Criterion, Task
@@ -31,6 +32,7 @@ from joulefront.prune.weights import load, save
 from joulefront.records import Array, Artifact, Candidate, Composition, Fidelity, Genome, Job, Prepared, Score, Target
 from joulefront.results import Results
 from joulefront.tasks.task import check
+from joulefront.tuning.database import NOTHING, Database, Snapshot
 
 # Every candidate is recovered with the same seed: what it becomes belongs to the network, not to the study that asked.
 _SEED = 0
@@ -42,11 +44,13 @@ _WEIGHTS, _LIBRARY, _CHECK = "weights.safetensors", "model.so", "check.safetenso
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a worker needs to know: the study as JSON, the folder that its files are named from, and the target."""
+    """What a worker needs to know: the study as JSON, the folder that its files are named from, the target, and which
+    variants of kernels tuning has found for it."""
 
     study: str
     folder: Path
     target: Target
+    tuned: Snapshot = NOTHING
 
 
 class Maker:
@@ -59,7 +63,7 @@ class Maker:
         self._precision = training.resolve_precision(study.recover.precision)
         self._task = load_task(study.task, folder, needs_data=True)
         self._criterion: Criterion = plugins.build(study.criterion, prune.READY, folder=folder, where="[criterion]")
-        self._compiler = load_compiler(study.compile, folder, recipe.target)
+        self._compiler = load_compiler(study.compile, folder, recipe.target, recipe.tuned)
         self._target = recipe.target
         self._cache = cache
         self.space = find_space(
@@ -185,10 +189,16 @@ def load_task(plugin: Plugin, folder: Path, *, needs_data: bool) -> Task:
     return check(plugins.build(plugin, tasks.READY, folder=folder, where="[task]"), needs_data=needs_data)
 
 
-def load_compiler(plugin: Plugin, folder: Path, target: Target) -> Compiler:
-    """The compiler that ``plugin`` names, for ``target``. Raises ConfigError."""
-    compiler: Compiler = plugins.build(plugin, compiling.READY, folder=folder, where="[compile]", target=target)
+def load_compiler(plugin: Plugin, folder: Path, target: Target, tuned: Snapshot) -> Compiler:
+    """The compiler that ``plugin`` names, for ``target``; a ready-made one knows what was ``tuned``. Raises ConfigError."""
+    given = {"target": target, **({"tuned": tuned} if plugin.kind in compiling.READY else {})}
+    compiler: Compiler = plugins.build(plugin, compiling.READY, folder=folder, where="[compile]", **given)
     return compiler
+
+
+def tuned_for(device: str, target: Target) -> Snapshot:
+    """What tuning has found so far for a target on the device of that name. Raises StoreError."""
+    return Database.of(device).snapshot(target, kernels_version())
 
 
 def load_searched(study: Results, moved: Path | None = None) -> Task:

@@ -308,6 +308,24 @@ class FunctionTime:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuned:
+    """What tuning a model came to.
+
+    Of its kernels that there is more than one way to compute, ``known`` were tuned before, ``tried`` were now, of which
+    ``changed`` are computed in another way since, and ``left`` were not reached in the time given. ``before`` is the model
+    as it was measured untuned, ``after`` as it is with all that is known; if that was slower, nothing was ``kept``.
+    """
+
+    known: int
+    tried: int
+    changed: int
+    left: int
+    before: Measurement
+    after: Measurement
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a trial has no objectives: the error's class name and message."""
 

@@ -22,6 +22,7 @@ from joulefront.records import Candidate, Failure, Trial, Visit
 from joulefront.results import Results, of_store, read
 from joulefront.store import Store
 from joulefront.study import Bench, BenchOf, Listener, device_facts
+from joulefront.tuning.database import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def _checked_compiler(store: Store, host: Results, bench: Bench, folder: Path) -
         raise ConfigError(
             f"{host.folder} has energy among its objectives, and there is none now: {bench.energy_reason}"
         )
-    compiler = load_compiler(host.study.compile, folder, bench.target)
+    compiler = load_compiler(host.study.compile, folder, bench.target, Snapshot.of(host.facts.get("tuned", {})))
     if compiler_fact(compiler) != host.facts["task"]["compiler"]:
         raise ConfigError(
             f"{host.folder} was begun with another compiler, and what this one makes cannot be set beside its networks: "

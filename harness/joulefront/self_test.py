@@ -15,6 +15,7 @@ from joulefront.errors import BenchError, CandidateError, ConfigError, DeviceBus
 from joulefront.prepare import Compiled, compiled_model, load_compiler, model_key
 from joulefront.records import Measurement, Target
 from joulefront.study import Listener
+from joulefront.tuning.database import NOTHING
 from joulefront_devices import profile
 from joulefront_devices.device import Device, Status, sensors_in
 
@@ -129,7 +130,7 @@ def _compiled(target: Target, verdict: Verdict, listener: Listener) -> Compiled 
     from joulefront.compile import link
 
     try:
-        compiler = load_compiler(CompileConfig(), Path(), target)
+        compiler = load_compiler(CompileConfig(), Path(), target, NOTHING)
         linker = link.linker(target.triple)
         slow = " (zig's first one takes about ten seconds)" if "ziglang" in linker else ""
         listener.stage(f"trying a link for {target.triple}{slow}")

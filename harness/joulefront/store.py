@@ -359,6 +359,14 @@ def check_folder(folder: Path, study: StudyConfig, source: str) -> None:
         raise ConfigError(f"{folder} holds something that is no study: give {source} another name, or remove it")
 
 
+def frozen(folder: Path, name: str) -> dict[str, Any] | None:
+    """A frozen fact of the study in ``folder``; None where no study was begun there, empty where it has no such fact."""
+    if not (folder / _DATABASE).exists():
+        return None
+    with Store.open(folder) as store:
+        return store.fact(name)
+
+
 def written_to(folder: Path) -> list[tuple[int, int]]:
     """What changes whenever the study in ``folder`` is written to: time and size, of its database and of the log beside it."""
     return [_stamp(folder / f"{_DATABASE}{end}") for end in ("", "-wal")]

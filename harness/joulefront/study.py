@@ -21,11 +21,12 @@ from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError, ConfigError, StoreError
 from joulefront.front import front_of, hypervolume, outcomes, reference_point, unpruned_of, violation
 from joulefront.kept import is_kept, keep
-from joulefront.prepare import Recipe
+from joulefront.prepare import Recipe, tuned_for
 from joulefront.protocols import Search
 from joulefront.records import Failure, Fidelity, Genome, Grade, Job, Measurement, Prepared, Space, Target, Trial
 from joulefront.search import READY as SEARCHES
-from joulefront.store import Store, check_folder
+from joulefront.store import Store, check_folder, frozen
+from joulefront.tuning.database import NOTHING, Snapshot
 from joulefront.workers import Loaded, Workers
 
 # What a device says about itself that another boot may change.
@@ -118,13 +119,14 @@ def open_study(
         listener.stage(f"opening {config.device}")
         bench = stack.enter_context(bench_of(config, file.parent))
         listener.stage("loading the task (a ready-made model is trained once)")
-        recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target)
+        tuned = _tuned(config, folder, bench.target)
+        recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target, tuned)
         workers = stack.enter_context(Workers(recipe, worker_count(config)))
         loaded = workers.load()
         objectives = usable_objectives(config, bench, listener)
         search = search_for(config, loaded.space, objectives, file)
         store = stack.enter_context(Store.create_or_resume(folder, text, str(file)))
-        for name, fact in frozen_facts(bench, loaded, objectives).items():
+        for name, fact in frozen_facts(bench, loaded, objectives, tuned).items():
             store.freeze(name, fact)
         store.decide("origin", str(file.parent.resolve()))  # what is shipped later is rebuilt from the user's own model
         yield Study(store, bench, workers, listener, search, loaded.space, objectives)
@@ -340,13 +342,22 @@ def _macs(trial: Trial) -> int:
     return trial.candidate.macs if trial.candidate else 0
 
 
-def frozen_facts(bench: Bench, loaded: Loaded, objectives: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _tuned(config: StudyConfig, folder: Path, target: Target) -> Snapshot:
+    """What tuning had found when the study was begun: what it finds later is for other studies."""
+    known = frozen(folder, "tuned")
+    if known is not None:
+        return Snapshot.of(known)
+    return tuned_for(config.device, target) if config.compile.tuning else NOTHING
+
+
+def frozen_facts(bench: Bench, loaded: Loaded, objectives: Sequence[str], tuned: Snapshot) -> dict[str, dict[str, Any]]:
     """What must not change while a study goes on: two halves that differ in one of these cannot stand in one front."""
     return {
         **device_facts(bench),
         "task": dict(loaded.identity),
         "space": asdict(loaded.space),
         "objectives": {"names": list(objectives)},
+        "tuned": tuned.plain,
     }
 
 

@@ -18,7 +18,7 @@ from tvm import relax
 
 from joulefront.compile.compiler import TvmCompiler
 from joulefront.compile.export import imported
-from joulefront.compile.kernels import Machine, machine
+from joulefront.compile.kernels import KERNELS, Choice, Machine, machine
 from joulefront.compile.lower import lower
 from joulefront.compile.simplify import simplify
 from joulefront.compile.target import tvm_target
@@ -93,7 +93,7 @@ def _assembly(target: Target) -> str:
     model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 20, 1), nn.AvgPool2d(2)).eval()
     module = simplify(imported(model, (torch.ones(1, 3, 8, 8),)))
     with tvm_target(target) as described:
-        executable = relax.build(lower(module, Machine.of(target)), described)
+        executable = relax.build(lower(module, Choice(KERNELS, Machine.of(target))), described)
     text: str = next(part for part in executable.mod.imports if part.kind == "llvm").inspect_source("asm")
     return text
 

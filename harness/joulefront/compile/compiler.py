@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tvm
 from tvm import relax
 
 from joulefront.compile import link, sources
+from joulefront.compile.contest import contest
 from joulefront.compile.export import first_line, imported
 from joulefront.compile.fallbacks import fallbacks
-from joulefront.compile.kernels import KERNELS, Choice, Machine
+from joulefront.compile.kernels import KERNELS, Choice, Machine, Site
 from joulefront.compile.kernels.winograd import Winograd
 from joulefront.compile.lower import lower
 from joulefront.compile.quiet import without_stderr
 from joulefront.compile.simplify import simplify
 from joulefront.compile.target import tvm_target
 from joulefront.errors import CompileError
-from joulefront.records import Composition, Target, Variant
+from joulefront.records import Composition, Contenders, Target, Variant
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,6 +59,25 @@ class TvmCompiler:
     def compile_onnx(self, model: OnnxModel, library: Path) -> Composition:
         """Write the library for the model of an ONNX file to the path ``library``; as ``compile``."""
         return self._write(model.imported(), str(model.path), library)
+
+    def sites(self, module: Any) -> list[Site]:
+        """Where there are several ways to compute something in an imported graph, the most frequent first."""
+        choice = Choice(self._kernels, Machine.of(self.target))
+        with self._tvm_target, without_stderr():
+            lower(simplify(module), choice)
+        found = [workload for workload, _ in choice.calls.most_common() if len(choice.variants(workload)) > 1]
+        return [choice.sites[workload] for workload in found]
+
+    def compile_contest(self, sites: Sequence[Site], count: int, library: Path) -> tuple[Contenders, ...]:
+        """Write a library with at most ``count`` variants of each site's kernel to the path ``library``.
+
+        Returns which of its functions computes which, site by site. Raises CompileError when the linker fails.
+        """
+        with self._tvm_target as target, without_stderr():
+            module, contenders = contest(sites, Choice(self._kernels, Machine.of(self.target)), count)
+            built = tvm.compile(module, target)
+        link.link(built, self._linker, library, self.target.triple, self._spare)
+        return contenders
 
     def _write(self, module: Any, name: str, library: Path) -> Composition:
         choice = Choice(self._kernels, Machine.of(self.target), self._tuned)

@@ -38,7 +38,7 @@ def lower(module: Any, choice: Choice) -> Any:
 def _legalizer(site_of: Callable[[Any, Any], Site | None], choice: Choice) -> Callable[[Any, Any], Any]:
     def legalize(builder: Any, call: Any) -> Any:
         site = site_of(builder, call)
-        found = choice.of(site.workload) if site is not None else None
+        found = choice.of(site) if site is not None else None
         if site is None or found is None:
             return call.op.get_attr("FLegalize")(builder, call)
         kernel, variant = found

@@ -50,7 +50,7 @@ def with_products(choice: Choice) -> Any:
 
         def placed(self, found: Site, scale: float) -> Any | None:
             """The kernel's call, and its result times ``scale``."""
-            chosen = choice.of(found.workload)
+            chosen = choice.of(found)
             if chosen is None:
                 return None
             kernel, variant = chosen

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from joulefront.records import Estimate, Measurement, Trial
+from joulefront.records import Artifact, Estimate, Measurement, Trial, Tuned
+from joulefront.report.composition import composition
 from joulefront.results import Results
 
 _P99_SAMPLES = 1_000
@@ -96,7 +97,7 @@ def roles(results: Results) -> dict[int, list[str]]:
 
 
 def measurement(device: str, measured: Measurement) -> dict[str, Any]:
-    """A measurement of one model, as ``joulefront measure --json`` prints it."""
+    """A measurement of one model."""
     samples_s = np.concatenate([np.asarray(repeat) for repeat in measured.repeats_s])
     return {
         "device": device,
@@ -116,6 +117,23 @@ def measurement(device: str, measured: Measurement) -> dict[str, Any]:
         "conditions": {when: dict(values) for when, values in measured.conditions.items()},
         "warnings": list(measured.warnings),
     }
+
+
+def tuned(device: str, found: Tuned) -> dict[str, Any]:
+    """What tuning a model came to, as ``joulefront tune --json`` prints it."""
+    return {
+        "device": device,
+        "kernels": {"known": found.known, "tried": found.tried, "changed": found.changed, "left": found.left},
+        "kept": found.kept,
+        "untuned": measurement(device, found.before),
+        "tuned": measurement(device, found.after),
+        "ratio": found.after.latency_s.value / found.before.latency_s.value,
+    }
+
+
+def model(device: str, artifact: Artifact, measured: Measurement) -> dict[str, Any]:
+    """A model that was compiled and measured, as ``joulefront measure --json`` prints it."""
+    return {**measurement(device, measured), **composition(artifact)}
 
 
 def _failed(results: Results, trial: Trial) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from joulefront.report.composition import line
 from joulefront.report.units import milli, percent, quantities
 
 
@@ -55,7 +56,7 @@ def front(document: Mapping[str, Any]) -> RenderableType:
 
 
 def measurement(document: Mapping[str, Any]) -> RenderableType:
-    """A measurement's document as lines."""
+    """A measured model's document as lines."""
     latency = document["latency_s"]
     low, high = latency["interval"]
     p99 = "needs 1,000 samples" if latency["p99"] is None else f"{latency['p99'] * 1e3:.4g} ms"
@@ -73,7 +74,27 @@ def measurement(document: Mapping[str, Any]) -> RenderableType:
         )
     else:
         lines.append(f"energy    none: {document['reason']}")
+    lines.append(f"kernels   {line(document)}")
     lines += [f"warning   {warning}" for warning in document["warnings"]]
+    return Text("\n".join(lines))
+
+
+def tuned(document: Mapping[str, Any]) -> RenderableType:
+    """What tuning came to, as lines."""
+    kernels = document["kernels"]
+    before, after = (document[which]["latency_s"]["median"] * 1e3 for which in ("untuned", "tuned"))
+    lines = [
+        (
+            f"kernels   {kernels['tried']} tried, {kernels['changed']} of them quicker another way; "
+            f"{kernels['known']} known before, {kernels['left']} left for next time"
+        ),
+        (
+            f"latency   {before:.4g} ms untuned, {after:.4g} ms tuned: {document['ratio']:.3f} of it "
+            f"({document['tuned']['provenance']['latency_s']} on {document['device']}, one after the other)"
+        ),
+    ]
+    if not document["kept"]:
+        lines.append("kept      nothing: together, the changes made the model slower")
     return Text("\n".join(lines))
 
 

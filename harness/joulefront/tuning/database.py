@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -67,6 +67,21 @@ class Snapshot(Mapping[str, Variant]):
         text = "\n".join(f"{workload}\t{variant!r}" for workload, variant in self._variants.items())
         return sha256(text.encode()).hexdigest()[:16]
 
+    @classmethod
+    def of(cls, plain: Mapping[str, tuple[str, Mapping[str, Sequence[int]]]]) -> Self:
+        """The snapshot that ``plain`` told of."""
+        return cls(
+            {
+                workload: Variant(kernel, tuple((name, tuple(values)) for name, values in parameters.items()))
+                for workload, (kernel, parameters) in plain.items()
+            }
+        )
+
+    @property
+    def plain(self) -> dict[str, tuple[str, dict[str, tuple[int, ...]]]]:
+        """All of it as plain values, that can be stored as JSON."""
+        return {workload: (variant.kernel, dict(variant.parameters)) for workload, variant in self._variants.items()}
+
     def __getitem__(self, workload: str) -> Variant:
         return self._variants[workload]
 
@@ -78,6 +93,9 @@ class Snapshot(Mapping[str, Variant]):
 
     def __hash__(self) -> int:
         return hash(tuple(self._variants.items()))
+
+
+NOTHING = Snapshot({})
 
 
 class Database:

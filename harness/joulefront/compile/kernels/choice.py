@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from joulefront.compile.kernels.anchor import Kernel
+from joulefront.compile.kernels.anchor import Kernel, Site
 from joulefront.compile.kernels.machine import Machine
 from joulefront.records import KernelUse, Variant, Workload
 
@@ -20,6 +20,7 @@ class Choice:
     machine: Machine
     tuned: Mapping[str, Variant] = field(default_factory=dict)
     chosen: dict[Workload, Variant] = field(default_factory=dict)
+    sites: dict[Workload, Site] = field(default_factory=dict)
     calls: Counter[Workload] = field(default_factory=Counter)
 
     def variants(self, workload: Workload) -> dict[Variant, float]:
@@ -29,15 +30,16 @@ class Choice:
         ]
         return dict(sorted(((v, cost) for some in costs for v, cost in some.items()), key=lambda item: item[1]))
 
-    def of(self, workload: Workload) -> tuple[Kernel, Variant] | None:
+    def of(self, site: Site) -> tuple[Kernel, Variant] | None:
         """The kernel and the variant that are taken; None where none applies. A tuned variant that no kernel offers any
         more is not taken."""
+        workload = site.workload
         variants = self.variants(workload)
         if not variants:
             return None
         found = self.tuned.get(workload.text)
         variant = found if found in variants else next(iter(variants))
-        self.chosen[workload] = variant
+        self.chosen[workload], self.sites[workload] = variant, site
         self.calls[workload] += 1
         return self.named(variant.kernel), variant
 
@@ -54,11 +56,16 @@ class Choice:
         )
 
     def contenders(self, workload: Workload, count: int) -> list[Variant]:
-        """The variants that are worth a trial on the device, at most ``count``: the one that is taken untuned first, then by
-        turns the most promising of each kind. Those that differ in their last parameter's last number are of one kind."""
-        kinds: dict[tuple[object, ...], list[Variant]] = {}
+        """The variants that are worth a trial on the device, at most ``count``: the one that is taken untuned first, then in
+        turns of the kernels the most promising of each kind. Those that differ in their last number alone are of a kind."""
+        kinds: dict[str, dict[tuple[int, ...], list[Variant]]] = {}
         for variant in self.variants(workload):
-            numbers = [number for _, values in variant.parameters for number in values]
-            kinds.setdefault((variant.kernel, *numbers[:-1]), []).append(variant)
-        turns = [variant for turn in zip_longest(*kinds.values()) for variant in turn if variant is not None]
-        return turns[:count]
+            numbers = tuple(number for _, values in variant.parameters for number in values)
+            kinds.setdefault(variant.kernel, {}).setdefault(numbers[:-1], []).append(variant)
+        by_kernel = [_in_turns(list(kind.values())) for kind in kinds.values()]
+        return _in_turns(by_kernel)[:count]
+
+
+def _in_turns(lists: Sequence[Sequence[Variant]]) -> list[Variant]:
+    """The first of each, then the second of each, and so on."""
+    return [variant for turn in zip_longest(*lists) for variant in turn if variant is not None]
