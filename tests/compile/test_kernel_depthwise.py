@@ -36,11 +36,11 @@ CASES: list[Case] = [
 
 
 class Depthwises(nn.Module):
-    """A depthwise convolution for each case, behind a convolution that makes its map; some are padded on one side."""
+    """A depthwise convolution for each case, of some channels of one map; some are padded on one side."""
 
     def __init__(self, cases: list[Case]) -> None:
         super().__init__()
-        self.before = nn.ModuleList([nn.Conv2d(4, channels, 1) for channels, *_ in cases])
+        self.before = nn.Conv2d(4, 130, 1)
         self.layers = nn.ModuleList(
             [
                 nn.Conv2d(channels, channels * multiplier, kernel, stride, pad, dilation, groups=channels)
@@ -49,7 +49,8 @@ class Depthwises(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        maps = [before(x) for before in self.before]
+        whole = self.before(x)
+        maps = [whole[:, : layer.in_channels] for layer in self.layers]
         maps = [nn.functional.pad(y, (0, 1, 2, 0)) if number % 3 == 0 else y for number, y in enumerate(maps)]
         return tuple(torch.relu(layer(y)) for layer, y in zip(self.layers, maps, strict=True))
 
