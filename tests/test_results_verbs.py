@@ -101,6 +101,12 @@ def test_a_trials_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert measured["latency_s"]["p99"] is None  # of too few samples
     assert document["scores"]["test"]["metric"] == settled.test.metric  # type: ignore[union-attr]
     assert document["hashes"]["library_sha256"] == settled.artifact.sha256  # type: ignore[union-attr]
+    assert document["kernels"] == [
+        {"workload": "conv2d data=1,8,8,1", "kernel": "winograd", "tuned": True, "calls": 2},
+        {"workload": "dense data=1,64", "kernel": "dense", "tuned": False, "calls": 1},
+    ]
+    assert document["fallbacks"] == [{"operators": "cumsum", "function": "fused_cumsum1", "calls": 1}]
+    assert document["kernels_reason"] is None
 
     assert joulefront(monkeypatch, "trials", folder, screened.number) == 0
     shown = capsys.readouterr().out
@@ -109,6 +115,7 @@ def test_a_trials_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         "simulated, screening grade",
         "p99 needs 1,000 samples",
         "none: a written device has no meter",
+        "2 of ours, 1 of them tuned; 1 function of TVM's own loops: cumsum",
         "temperature_c",
         "on the search's front",
     ):

@@ -74,6 +74,8 @@ def test_every_number_says_how_it_was_made(shipped: tuple[Path, dict[str, Any]])
         assert score["interval"][0] <= score["error"] <= score["interval"][1]
         assert score["examples"] == 40
     assert document["test_reason"] is None
+    assert document["kernels"] == {"count": 3, "tuned": 0, "fallbacks": 0}
+    assert document["kernels_reason"] is None
 
 
 def test_the_weights_say_which_network_they_are_of(shipped: tuple[Path, dict[str, Any]]) -> None:

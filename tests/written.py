@@ -14,12 +14,17 @@ import numpy as np
 
 from joulefront.front import front_of, violation
 from joulefront.records import (
+    Argument,
     Artifact,
     Candidate,
+    Composition,
     Estimate,
     Failure,
+    Fallback,
     Fidelity,
+    Function,
     Gene,
+    KernelUse,
     Measurement,
     Score,
     Space,
@@ -37,6 +42,10 @@ SPACE = Space(
 )
 TARGET = Target("aarch64-linux-gnu", "cortex-a72", (), 4, 32)
 NO_METER = "a written device has no meter"
+MADE_OF = Composition(
+    (KernelUse("conv2d data=1,8,8,1", "winograd", True, 2), KernelUse("dense data=1,64", "dense", False, 1)),
+    (Fallback(Function("fused_cumsum1", (Argument((1, 10), "float32", True),)), "cumsum", 1),),
+)
 
 Latency = Callable[[Mapping[str, int]], float]
 
@@ -95,7 +104,9 @@ def measured_trial(
         genome=tuple(genome),
         fidelity=fidelity,
         candidate=Candidate(key, key, widths, fidelity, score, 1000 * sum(widths.values()), 10**4 * widths["conv1"]),
-        artifact=Artifact(key, hashlib.sha256(f"lib {key}".encode()).hexdigest(), 50_000 + widths["fc1"], TARGET),
+        artifact=Artifact(
+            key, hashlib.sha256(f"lib {key}".encode()).hexdigest(), 50_000 + widths["fc1"], TARGET, MADE_OF
+        ),
         measurement=measurement,
         objectives=objectives,
         intervals=intervals,

@@ -169,8 +169,8 @@ def measure(model: str, device: str, shapes: tuple[str, ...], threads: int, as_j
     from joulefront.report.progress import progress
 
     with results_only(), progress() as listener:
-        measured = measure_model(model, device, threads, listener, shapes)
-    show(documents.measurement(device, measured), as_json, tables.measurement)
+        artifact, measured = measure_model(model, device, threads, listener, shapes)
+    show(documents.model(device, artifact, measured), as_json, tables.measurement)
 
 
 @cli.command()

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from joulefront.bench.bench import Bench
 from joulefront.config import MeasureConfig
 from joulefront.prepare import tuned_for
-from joulefront.records import Measurement
+from joulefront.records import Artifact, Measurement
 from joulefront.study import Listener
 from joulefront.subject import subject
 from joulefront_devices.device import load
 
 
-def measure(model: str, device: str, threads: int, listener: Listener, shapes: Sequence[str] = ()) -> Measurement:
-    """What ``model``, a task's or that of an ONNX file, takes on ``device``, at full grade. Needs no data.
+def measure(
+    model: str, device: str, threads: int, listener: Listener, shapes: Sequence[str] = ()
+) -> tuple[Artifact, Measurement]:
+    """What ``model``, a task's or that of an ONNX file, becomes and takes on ``device``, at full grade. Needs no data.
 
     ``shapes`` are those of an ONNX file's inputs where it leaves them open, each as "x=1,3,48,192". Raises ConfigError for
     a model or device that is none, CandidateError for a model that cannot be compiled or does not run, and BenchError when
@@ -27,4 +29,4 @@ def measure(model: str, device: str, threads: int, listener: Listener, shapes: S
         listener.stage(f"compiling {given.name}")
         made = given.compiled(bench.target, tuned_for(device, bench.target))
         listener.stage(f"measuring on {device}")
-        return bench.measure(made.job, "full")
+        return made.artifact, bench.measure(made.job, "full")

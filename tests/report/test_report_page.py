@@ -45,6 +45,7 @@ def test_a_page_holds_every_trial_as_it_was_measured(settled: Results) -> None:
         if trial.failure:
             assert shown["failure"] == {"kind": "CompileError", "message": trial.failure.message}
             assert shown["values"] == {}
+            assert shown["kernels"] == "not known: it was never compiled"
             continue
         measured = trial.measurement
         assert shown["values"]["latency_s"] == measured.latency_s.value
@@ -55,6 +56,7 @@ def test_a_page_holds_every_trial_as_it_was_measured(settled: Results) -> None:
         assert shown["provenance"]["latency_s"] == "simulated"
         assert shown["repeat_medians_s"] == list(settled.repeat_medians_s[trial.number])
         assert shown["library_sha256"] == trial.artifact.sha256
+        assert shown["kernels"] == "2 of ours, 1 of them tuned; 1 function of TVM's own loops: cumsum"
     assert contents["knee"] == settled.knee.number
     assert contents["front"] == [trial.number for trial in settled.front]
     assert contents["provenances"] == ["simulated"]

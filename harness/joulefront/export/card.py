@@ -6,6 +6,8 @@
     latency_s        of one inference, in s: median, 95 % interval, each repeat's median, grade, provenance
     energy_j         of one inference, in J, gross; null with an energy_reason
     params, macs, size_b                                      of model.so, size in bytes
+    kernels          of model.so: their count, how many were tuned, and the functions of TVM's own loops beside them;
+                     null with a kernels_reason
     inputs, outputs  name, shape and dtype, as check.safetensors and model.onnx call them; check: how far from torch's
     device, target, conditions, warnings                      where and how it was measured, and what makes one doubt it
     onnx             the file, or the reason why there is none; what has verified it, or why nothing has
@@ -21,7 +23,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from joulefront.records import Array, Estimate, Job, Score, Trial
+from joulefront.records import Array, Composition, Estimate, Job, Score, Trial
 from joulefront.results import Results
 
 FORMAT = 1
@@ -71,6 +73,7 @@ def network(results: Results, trial: Trial, job: Job) -> dict[str, Any]:
         "params": candidate.params,
         "macs": candidate.macs,
         "size_b": artifact.size_b,
+        **_kernels(artifact.composition),
         "inputs": _tensors("input", job.inputs),
         "outputs": _tensors("output", job.expected),
         "device": {"name": results.study.device, "facts": dict(results.facts["device"])},
@@ -108,6 +111,16 @@ def _score(score: Score) -> dict[str, Any]:
         "error": score.error.value,
         "interval": interval,
         "examples": score.examples,
+    }
+
+
+def _kernels(made: Composition) -> dict[str, Any]:
+    if not made.kernels and not made.fallbacks:
+        return {"kernels": None, "kernels_reason": "its compiler did not tell"}
+    tuned = sum(use.tuned for use in made.kernels)
+    return {
+        "kernels": {"count": len(made.kernels), "tuned": tuned, "fallbacks": len(made.fallbacks)},
+        "kernels_reason": None,
     }
 
 

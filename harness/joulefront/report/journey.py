@@ -11,6 +11,7 @@ import numpy as np
 from joulefront.errors import ConfigError
 from joulefront.front import beats, front_of
 from joulefront.records import Score, Trial
+from joulefront.report.composition import composition, line
 from joulefront.report.documents import measurement, roles
 from joulefront.report.units import percent, quantities
 from joulefront.results import Results
@@ -49,6 +50,7 @@ def document(results: Results, number: int) -> dict[str, Any]:
         "params": candidate.params if candidate else None,
         "macs": candidate.macs if candidate else None,
         "size_b": artifact.size_b if artifact else None,
+        **composition(artifact),
         "measurement": _measured(results, trial),
         "objectives": dict(trial.objectives),
         "intervals": {name: list(interval) for name, interval in trial.intervals.items()},
@@ -142,6 +144,7 @@ def _judged(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     if document["params"] is not None:
         size = f", {document['size_b']:,} bytes of library" if document["size_b"] is not None else ""
         rows.append(("size", f"{document['params']:,} parameters, {document['macs']:,} multiply-adds{size}"))
+    rows.append(("kernels", line(document)))
     return rows
 
 

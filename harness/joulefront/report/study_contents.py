@@ -12,6 +12,7 @@ from typing import Any
 
 from joulefront.records import Score, Trial
 from joulefront.report.axes import Axis, interval, known_axes, value
+from joulefront.report.composition import composition, line
 from joulefront.report.course_plots import hypervolume_plot, session_plot, widths_plot
 from joulefront.report.headline import headline, remarks
 from joulefront.report.made import how_made
@@ -19,7 +20,7 @@ from joulefront.report.plots import front_plot, front_plot_3d
 from joulefront.report.visible import all_visible
 from joulefront.results import Results
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<!\w)\d+(?:\.\d+)?")  # that of conv3d is a name's
 
 
 def study_contents(results: Results) -> dict[str, Any]:
@@ -74,6 +75,7 @@ def _trial(results: Results, trial: Trial, axes: Iterable[Axis]) -> dict[str, An
         "provenance": {"latency_s": measured.provenance, "energy_j": measured.energy_provenance} if measured else {},
         "energy_reason": measured.energy_reason if measured else None,
         "conditions": {when: _plain(read) for when, read in measured.conditions.items()} if measured else {},
+        "kernels": line(composition(artifact)),
         "violation": trial.violation,
         "warnings": list(measured.warnings) if measured else [],
         "failure": asdict(trial.failure) if trial.failure else None,

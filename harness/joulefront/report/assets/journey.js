@@ -44,6 +44,7 @@ function story(study, trial) {
     part("Record", [definitions([
       ["recorded", trial.recorded ? `${trial.recorded.replace("T", " ").replace("+00:00", "")} UTC` : "not known"],
       ["genome", trial.genome.join(" ")],
+      ["kernels", trial.kernels],
       ["weights' sha256", trial.weights_sha256 || "none: it was never made"],
       ["library's sha256", trial.library_sha256 || "none: it was never compiled"],
     ])]),
