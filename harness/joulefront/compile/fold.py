@@ -43,6 +43,8 @@ class Fold(Rewriter):
         if name == "relax.nn.adaptive_avg_pool2d" and [int(size) for size in call.attrs.output_size or []] == [1, 1]:
             axes = [call.attrs.layout.index("H"), call.attrs.layout.index("W")]
             return op.mean(call.args[0], axes, keepdims=True)
+        if name == "relax.take" and (selected := self.selected(call)) is not None:
+            return selected
         if name == "relax.take" and call.attrs.mode == "fast":
             # An index out of bounds is to be a wrong output and not a crash; a negative one counts from the end.
             return op.take(*call.args, axis=call.attrs.axis, mode="wrap")
@@ -58,6 +60,18 @@ class Fold(Rewriter):
             if not np.isinf(bound.value):
                 result = self.builder_.emit(operator(result, relax.const(bound.value, call.ty.dtype)))
         return result
+
+    def selected(self, call: Any) -> Any | None:
+        """One index along an axis, known now, as a slice."""
+        at, shape = self.value(call.args[1]), shape_of(call.args[0])
+        if at is None or at.ndim or call.attrs.axis is None or shape is None:
+            return None
+        axis = int(call.attrs.axis) % len(shape)
+        if not -shape[axis] <= int(at) < shape[axis]:
+            return None
+        first = int(at) % shape[axis]
+        sliced = self.builder_.emit(op.strided_slice(call.args[0], [axis], [first], [first + 1], assume_inbound=True))
+        return op.reshape(sliced, shape_of(call))
 
     def moved(self, name: str, call: Any) -> Any | None:
         """The call as a change of shape that moves no data."""

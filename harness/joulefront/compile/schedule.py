@@ -12,7 +12,7 @@ from tvm import s_tir, tirx
 from tvm.ir import Call
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
-from joulefront.compile.kernels import KERNEL, Anchor, Choice, Fusable, Machine, elementwise, reduction
+from joulefront.compile.kernels import KERNEL, Anchor, Choice, Fusable, Machine, elementwise, reduction, row_reduction
 from joulefront.compile.kernels.tir import Expr, Stmt, Store, dims, loads, replace, replace_loads, sequence
 
 
@@ -117,6 +117,7 @@ def _fused(function: Any, choice: Choice) -> Stmt | None:
         return None
     block, last = blocks[0], blocks[-1]
     result, target, axes = block.body.buffer, last.body.buffer, [axis.var for axis in last.iter_vars]
+    axes = axes if last.body.indices else []  # a lone element has an axis that nothing is read or stored by
     if block is last:
         return _kernel(block, function, choice, _plain_store(result))
     reads = [load for load in loads(last.body.value) if load.source.same_as(result)]
@@ -133,10 +134,14 @@ def _fused(function: Any, choice: Choice) -> Stmt | None:
 
 
 def _unfused(function: Any, choice: Choice) -> Any:
-    """The function with each kernel in the place of just the one block."""
+    """The function with a kernel in the place of each block that has one."""
     statements = []
     for statement, block in zip(_statements(function), _blocks(function) or (), strict=True):
-        kernel = _kernel(block, function, choice, _plain_store(block.body.buffer)) if _is_principal(block) else None
+        kernel = None
+        if _is_principal(block):
+            kernel = _kernel(block, function, choice, _plain_store(block.body.buffer))
+        elif elementwise.applies(block):
+            kernel = elementwise.emit(block, choice.machine)
         statements.append(statement if kernel is None else kernel)
     return _with_body(function, sequence(statements), list(function.body.block.alloc_buffers))
 
@@ -148,7 +153,8 @@ def _plain_store(buffer: Any) -> Store:
 def _kernel(block: Any, function: Any, choice: Choice, store: Store) -> Stmt | None:
     """The code that takes a block's place; None when there is none for it."""
     if KERNEL not in block.annotations:
-        return reduction.emit(block, choice.machine, store) if reduction.applies(block) else None
+        kind = next((kind for kind in (reduction, row_reduction) if kind.applies(block)), None)
+        return None if kind is None else kind.emit(block, choice.machine, store)
     inputs = tuple(region.source for region in block.reads)
     if not all(any(buffer.same_as(parameter) for parameter in function.params) for buffer in inputs):
         return None

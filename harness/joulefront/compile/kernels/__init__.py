@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from joulefront.compile.kernels import elementwise, reduction
+from joulefront.compile.kernels import elementwise, reduction, row_reduction
 from joulefront.compile.kernels.anchor import KERNEL, Anchor, Fusable, Kernel, Site
 from joulefront.compile.kernels.batched import Batched
 from joulefront.compile.kernels.choice import Choice
@@ -27,6 +27,7 @@ __all__ = [
     "Site",
     "elementwise",
     "reduction",
+    "row_reduction",
 ]
 
 KERNELS: tuple[Kernel, ...] = (Conv2d(), Winograd(), Depthwise(), Dense(), Batched(), Softmax(), LayerNorm())

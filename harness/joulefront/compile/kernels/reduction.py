@@ -39,7 +39,7 @@ def applies(block: Any) -> bool:
     """Whether a block is a float32 reduction that reads vectors of its innermost output axis, or the same for all."""
     if block.init is None or str(block.body.buffer.ty.dtype) != "float32":
         return False
-    outputs, _ = _axes(block)
+    outputs, _ = axes_of(block)
     stored = list(block.body.indices)
     if (
         not outputs
@@ -48,12 +48,12 @@ def applies(block: Any) -> bool:
     ):
         return False
     last = outputs[-1].var
-    return int(outputs[-1].dom.extent) > 1 and all(_contiguous(read.indices, last) for read in loads(block.body.value))
+    return int(outputs[-1].dom.extent) > 1 and all(contiguous(read.indices, last) for read in loads(block.body.value))
 
 
 def emit(block: Any, machine: Machine, store: Store) -> Stmt:
     """The loops of a reduction that ``applies``; ``store`` finishes and stores each output."""
-    outputs, reduced = _axes(block)
+    outputs, reduced = axes_of(block)
     *outer, inner = outputs
     extents = [(axis.var.name, int(axis.dom.extent)) for axis in outer]
     extent, lanes = int(inner.dom.extent), machine.lanes
@@ -81,7 +81,7 @@ def emit(block: Any, machine: Machine, store: Store) -> Stmt:
 
 def _chunk(block: Any, at: list[Expr], first: Expr, vectors: int, size: int, store: Store) -> Stmt:
     """Some vectors of outputs: clear, reduce, finish and store."""
-    outputs, reduced = _axes(block)
+    outputs, reduced = axes_of(block)
     sums = [stack(f"sum{v}", size) for v in range(vectors)]
 
     def each(body: Callable[[Buffer, Expr, list[Expr]], Stmt]) -> list[Stmt]:
@@ -114,13 +114,13 @@ def _chunk(block: Any, at: list[Expr], first: Expr, vectors: int, size: int, sto
     )
 
 
-def _axes(block: Any) -> tuple[list[Any], list[Any]]:
+def axes_of(block: Any) -> tuple[list[Any], list[Any]]:
     """The block's axes that are outputs, and those that are reduced."""
     reduced = [axis for axis in block.iter_vars if axis.iter_type == _REDUCE]
     return [axis for axis in block.iter_vars if axis.iter_type != _REDUCE], reduced
 
 
-def _contiguous(indices: Any, variable: Any) -> bool:
+def contiguous(indices: Any, variable: Any) -> bool:
     """Whether neighbours along ``variable`` are neighbours in memory, or the same element."""
     *outer, last = indices
     if any(variable.same_as(used) for at in outer for used in tirx.analysis.undefined_vars(at, [])):

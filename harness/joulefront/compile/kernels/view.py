@@ -112,15 +112,6 @@ def _integer(field: Any) -> int | None:
     return int(field.value) if hasattr(field, "value") else None
 
 
-def _taken(call: Any, picked: NDArray[np.int8]) -> NDArray[np.int8] | None:
-    """One index along an axis, which is gone then."""
-    at = constant(call.args[1])
-    if at is None or at.ndim != 0 or call.attrs.axis is None:
-        return None
-    axis = int(call.attrs.axis)
-    return picked[(*(slice(None),) * (axis % picked.ndim), int(at) % picked.shape[axis])]
-
-
 def _split(call: Any, picked: NDArray[np.int8], part: int) -> NDArray[np.int8]:
     at = call.attrs.indices_or_sections
     sections = int(at) if isinstance(at, IntImm) else [int(one) for one in at]
@@ -135,6 +126,5 @@ _VIEWS: dict[str, Callable[[Any, NDArray[np.int8]], NDArray[np.int8] | None]] = 
     "relax.reshape": _reshaped,
     "relax.permute_dims": _transposed,
     "relax.strided_slice": _sliced,
-    "relax.take": _taken,
     "relax.broadcast_to": _repeated,
 }
