@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from joulefront.bench.bench import Bench
 from joulefront.config import MeasureConfig
@@ -27,6 +28,6 @@ def measure(
     listener.stage(f"opening {device}")
     with Bench(load(device), MeasureConfig(), threads) as bench:
         listener.stage(f"compiling {given.name}")
-        made = given.compiled(bench.target, tuned_for(device, bench.target))
+        made = given.compiled(bench.target, tuned_for(device, Path(), bench.target))
         listener.stage(f"measuring on {device}")
         return made.artifact, bench.measure(made.job, "full")

@@ -196,9 +196,12 @@ def load_compiler(plugin: Plugin, folder: Path, target: Target, tuned: Snapshot)
     return compiler
 
 
-def tuned_for(device: str, target: Target) -> Snapshot:
-    """What tuning has found so far for a target on the device of that name. Raises StoreError."""
-    return Database.of(device).snapshot(target, kernels_version())
+def tuned_for(device: str, folder: Path, target: Target) -> Snapshot:
+    """What tuning has found so far for a target on the device of that name or file, which is named from ``folder``.
+
+    Raises StoreError.
+    """
+    return Database.of(device, folder).snapshot(target, kernels_version())
 
 
 def load_searched(study: Results, moved: Path | None = None) -> Task:

@@ -119,7 +119,7 @@ def open_study(
         listener.stage(f"opening {config.device}")
         bench = stack.enter_context(bench_of(config, file.parent))
         listener.stage("loading the task (a ready-made model is trained once)")
-        tuned = _tuned(config, folder, bench.target)
+        tuned = _tuned(config, folder, file.parent, bench.target)
         recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target, tuned)
         workers = stack.enter_context(Workers(recipe, worker_count(config)))
         loaded = workers.load()
@@ -342,12 +342,12 @@ def _macs(trial: Trial) -> int:
     return trial.candidate.macs if trial.candidate else 0
 
 
-def _tuned(config: StudyConfig, folder: Path, target: Target) -> Snapshot:
+def _tuned(config: StudyConfig, results: Path, folder: Path, target: Target) -> Snapshot:
     """What tuning had found when the study was begun: what it finds later is for other studies."""
-    known = frozen(folder, "tuned")
+    known = frozen(results, "tuned")
     if known is not None:
         return Snapshot.of(known)
-    return tuned_for(config.device, target) if config.compile.tuning else NOTHING
+    return tuned_for(config.device, folder, target) if config.compile.tuning else NOTHING
 
 
 def frozen_facts(bench: Bench, loaded: Loaded, objectives: Sequence[str], tuned: Snapshot) -> dict[str, dict[str, Any]]:

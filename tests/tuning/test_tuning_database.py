@@ -59,6 +59,16 @@ def test_it_is_for_the_users_eyes_alone_beside_the_device(database):
     assert registry.names() == ()
 
 
+def test_what_was_found_for_a_file_of_the_users_own_is_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    Database.of("board.toml", tmp_path / "there").record(TARGET, VERSION, CONV, CHOICE)
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["board.kernels"]
+    assert Database.of("there/board.toml").best(TARGET, VERSION, CONV) == CHOICE
+    assert Database.of(f"{tmp_path}/there/board.toml").best(TARGET, VERSION, CONV) == CHOICE
+    assert Database.of("board.toml").best(TARGET, VERSION, CONV) is None
+
+
 def test_names_with_dots_are_different_devices(database):
     assert Database.of("pi.5").file.name == "pi.5.kernels"
     with pytest.raises(ConfigError, match="expected a name"):

@@ -108,9 +108,13 @@ class Database:
         self.file = file
 
     @classmethod
-    def of(cls, device: str) -> Self:
-        """The database of the device of that name. Raises ConfigError for what is no device's name."""
-        return cls(registry.file_of(device).with_suffix(".kernels"))
+    def of(cls, device: str, folder: Path = Path()) -> Self:
+        """The database of the device of that name, or of the .toml file at that path, which is relative to ``folder``.
+
+        Raises ConfigError for what is no device's name.
+        """
+        own = folder / Path(device).expanduser() if device.endswith(".toml") else registry.file_of(device)
+        return cls(own.with_suffix(".kernels"))
 
     def best(self, target: Target, version: str, workload: Workload) -> Choice | None:
         """What was found for a workload; None where nothing was."""
