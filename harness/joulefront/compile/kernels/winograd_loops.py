@@ -52,6 +52,7 @@ def emit(anchor: Anchor, machine: Machine) -> Stmt:
         first = tirx.min(number * plan.block, index(plan.tiles - plan.block))
         inputs = stack("transformed", plan.span**2 * plan.input_stride)
         products = stack("products", plan.span**2 * plan.product_stride)
+        patch = stack("patch", plan.span**2 * plan.lanes)
 
         def panel(p: Expr) -> Stmt:
             p = share * plan.panels_a_share + p
@@ -66,7 +67,8 @@ def emit(anchor: Anchor, machine: Machine) -> Stmt:
             [
                 AllocBuffer(inputs),
                 AllocBuffer(products),
-                loop("tile", plan.block, lambda t: _transform(plan, first + t, t, data, inputs)),
+                AllocBuffer(patch),
+                loop("tile", plan.block, lambda t: _transform(plan, first + t, t, data, patch, inputs)),
                 loop("panel", plan.panels_a_share, panel),
             ]
         )
@@ -165,7 +167,7 @@ class Plan(NamedTuple):
         )
 
 
-def _transform(plan: Plan, tile: Expr, t: Expr, data: Buffer, inputs: Buffer) -> Stmt:
+def _transform(plan: Plan, tile: Expr, t: Expr, data: Buffer, patch: Buffer, inputs: Buffer) -> Stmt:
     """The transformed input of one tile."""
     span, depth = plan.span, plan.depth
     height, width = plan.shape[1:3]
@@ -173,36 +175,49 @@ def _transform(plan: Plan, tile: Expr, t: Expr, data: Buffer, inputs: Buffer) ->
     row, column = row - plan.pad[0], column - plan.pad[1]
     corner = ((image * height + row) * width + column) * depth
 
-    def step(c: Expr, lanes: int, read: Callable[[int, int], Expr]) -> list[Stmt]:
+    def down(j: Expr, lanes: int, read: Callable[[int], Expr]) -> Stmt:
+        """The j-th column of the patch, transformed."""
         binding = _Binding(lanes)
-        columns = []
-        for j in range(span):
-            column_of = [binding(read(i, j)) for i in range(span)]
-            columns.append([binding(value) for value in plan.transforms.inputs(column_of, lanes, binding)])
-        for u in range(span):
-            line = plan.transforms.inputs([values[u] for values in columns], lanes, binding)
-            for v, value in enumerate(line):
-                at = index((u * span + v) * plan.input_stride) + t * depth + c
+        for u, value in enumerate(plan.transforms.inputs([binding(read(i)) for i in range(span)], lanes, binding)):
+            binding.statements.append(store_vector(patch, (j + u * span) * lanes, value, lanes))
+        return sequence(binding.statements)
+
+    def across(c: Expr, lanes: int) -> Stmt:
+        """The patch's rows, transformed; they are the elements of the tile."""
+
+        def line(u: Expr) -> Stmt:
+            binding = _Binding(lanes)
+            values = [binding(vector(patch, (u * span + j) * lanes, lanes)) for j in range(span)]
+            for v, value in enumerate(plan.transforms.inputs(values, lanes, binding)):
+                at = (u * span + v) * plan.input_stride + t * depth + c
                 binding.statements.append(store_vector(inputs, at, value, lanes))
-        return binding.statements
+            return sequence(binding.statements)
+
+        return loop("u", span, line)
 
     def whole(c: Expr, lanes: int) -> Stmt:
-        return sequence(step(c, lanes, lambda i, j: vector(data, corner + (i * width + j) * depth + c, lanes)))
+        def column_of(j: Expr) -> Stmt:
+            return down(j, lanes, lambda i: vector(data, corner + (j + i * width) * depth + c, lanes))
+
+        return sequence([loop("j", span, column_of), across(c, lanes)])
 
     def edge(c: Expr, lanes: int) -> Stmt:
         """By way of a copy of what is inside the map, the rest zero."""
-        patch = stack("patch", span * span * lanes)
-        zeros = [store_vector(patch, index(i * lanes), splat(_zero(), lanes), lanes) for i in range(span**2)]
         top, bottom = tirx.max(index(0), -row), tirx.min(index(span), height - row)
         left, right = tirx.max(index(0), -column), tirx.min(index(span), width - column)
+
+        def clear(i: Expr) -> Stmt:
+            return store_vector(patch, i * lanes, splat(_zero(), lanes), lanes)
 
         def copy(i: Expr, j: Expr) -> Stmt:
             value = vector(data, corner + (i * width + j) * depth + c, lanes)
             return store_vector(patch, (i * span + j) * lanes, value, lanes)
 
-        fill = loop("i", bottom - top, lambda i: loop("j", right - left, lambda j: copy(i, j), start=left), start=top)
-        steps = step(c, lanes, lambda i, j: vector(patch, index((i * span + j) * lanes), lanes))
-        return sequence([AllocBuffer(patch), *zeros, fill, *steps])
+        def column_of(j: Expr) -> Stmt:
+            return down(j, lanes, lambda i: vector(patch, (j + i * span) * lanes, lanes))
+
+        rows = loop("i", bottom - top, lambda i: loop("j", right - left, lambda j: copy(i, j), start=left), start=top)
+        return sequence([loop("i", span**2, clear), rows, loop("j", span, column_of), across(c, lanes)])
 
     inside = tirx.all(row >= 0, row + span <= height, column >= 0, column + span <= width)
     return IfThenElse(inside, _vectors(depth, plan.lanes, whole), _vectors(depth, plan.lanes, edge))
@@ -272,17 +287,19 @@ def _store(plan: Plan, panel: Expr, tile: Expr, t: Expr, products: Buffer, ancho
     def at(element: Expr, c: Expr) -> Expr:
         return element * plan.product_stride + t * width + c
 
-    def back(c: Expr, lanes: int) -> Stmt:
+    def one_way(c: Expr, lanes: int, first: Expr, step: int) -> Stmt:
+        """``span`` products, ``step`` elements apart, transformed in place."""
         binding = _Binding(lanes)
-        columns = []
-        for j in range(span):
-            column_of = [binding(vector(products, at(index(i * span + j), c), lanes)) for i in range(span)]
-            columns.append([binding(value) for value in plan.transforms.outputs(column_of, lanes, binding)])
-        for i in range(size):
-            line = plan.transforms.outputs([values[i] for values in columns], lanes, binding)
-            for j, value in enumerate(line):
-                binding.statements.append(store_vector(products, at(index(i * span + j), c), value, lanes))
+        places = [at(first + i * step, c) for i in range(span)]
+        values = [binding(vector(products, place, lanes)) for place in places]
+        results = plan.transforms.outputs(values, lanes, binding)
+        for place, value in zip(places, results, strict=False):
+            binding.statements.append(store_vector(products, place, value, lanes))
         return sequence(binding.statements)
+
+    def back(c: Expr, lanes: int) -> Stmt:
+        down = loop("j", span, lambda j: one_way(c, lanes, j, span))
+        return sequence([down, loop("i", size, lambda i: one_way(c, lanes, i * span, 1))])
 
     def finish(i: Expr, j: Expr, c: Expr, lanes: int) -> Stmt:
         def one(lane: Expr) -> Stmt:
