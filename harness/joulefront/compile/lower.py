@@ -14,7 +14,8 @@ from joulefront.compile.products import with_products
 from joulefront.compile.schedule import apply_kernels
 
 # They move data and compute nothing: fused behind a kernel they would take its place in the loops.
-_MOVES = ["relax.reshape", "relax.permute_dims"]
+_VIEWS = ["relax.reshape"]
+_MOVES = [*_VIEWS, "relax.permute_dims"]
 
 
 def lower(module: Any, choice: Choice) -> Any:
@@ -29,6 +30,7 @@ def lower(module: Any, choice: Choice) -> Any:
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(),
+        relax.transform.LegalizeOps(skip_ops=_VIEWS),
         apply_kernels(choice),
         with_polynomials(),
     ]

@@ -7,7 +7,7 @@ transposed, blocks of both axes keep what is read in the first cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -139,28 +139,61 @@ def _loops(axes: list[Any], counts: list[int], rows: list[_Row], target: Buffer,
 
         return loop("lane", lanes, element, ForKind.VECTORIZED)
 
+    def rest(row: _Row, places: dict[Any, Expr]) -> list[Stmt]:
+        """What is left behind the last whole vector, in shorter and shorter ones.
+
+        No element is stored twice: TVM may keep a buffer in the place of the one that it is computed from.
+        """
+        statements, lanes = [], _lanes(row, machine)
+        left, size = row.length % lanes, lanes // 2
+        while left:
+            if left >= size:
+                statements.append(vector(row, size, index(row.length - left), places))
+                left -= size
+            size //= 2
+        return statements
+
     def whole(row: _Row, places: dict[Any, Expr]) -> Stmt:
         lanes = _lanes(row, machine)
-        chunks, rest = divmod(row.length, lanes)
-        statements = [loop("chunk", chunks, lambda chunk: vector(row, lanes, chunk * lanes, places))]
-        # The last vector begins earlier where the row is not a multiple: what is stored twice is the same.
-        return sequence([*statements, *([vector(row, lanes, index(row.length - lanes), places)] if rest else [])])
+        chunks = loop("chunk", row.length // lanes, lambda chunk: vector(row, lanes, chunk * lanes, places))
+        return sequence([chunks, *rest(row, places)])
 
     def transposed(row: _Row, across: Any) -> Stmt:
         """Squares of a line of the cache each way."""
         extents = [(axis.name, count) for axis, count in zip(outer, counts, strict=True) if not axis.same_as(across)]
         others = [axis for axis in outer if not axis.same_as(across)]
         count = next(count for axis, count in zip(outer, counts, strict=True) if axis.same_as(across))
-        lanes, lines = _lanes(row, machine), min(_LINE, count)
+        lanes = _lanes(row, machine)
 
-        def square(*known: Expr) -> Stmt:
-            *fixed, block, chunk = known
-            first, start = _from(block, lines, count), _from(chunk, lanes, row.length)
+        def strip(*known: Expr) -> Stmt:
+            *fixed, block = known
             places = dict(zip(others, fixed, strict=True))
-            return loop("line", lines, lambda line: vector(row, lanes, start, {**places, across: first + line}))
 
-        blocks, chunks = -(-count // lines), -(-row.length // lanes)
-        return nest([*extents, ("block", blocks), ("chunk", chunks)], square, parallel=parallel)
+            def lines(body: Callable[[dict[Any, Expr]], Stmt]) -> Stmt:
+                first = block * _LINE
+                many = _LINE if count % _LINE == 0 else tirx.min(index(_LINE), count - first)
+                return loop("line", many, lambda line: body({**places, across: first + line}))
+
+            def square(chunk: Expr) -> Stmt:
+                return lines(lambda at: vector(row, lanes, chunk * lanes, at))
+
+            tail = [lines(lambda at: sequence(rest(row, at)))] if row.length % lanes else []
+            return sequence([loop("chunk", row.length // lanes, square), *tail])
+
+        return nest([*extents, ("block", -(-count // _LINE))], strip, parallel=parallel)
+
+    def parted(row: _Row) -> Stmt:
+        """One long row shared out among the threads."""
+        lanes, parts = _lanes(row, machine), 4 * machine.threads
+        chunks = row.length // lanes
+        each = -(-chunks // parts)
+
+        def part(number: Expr) -> Stmt:
+            first = number * each
+            many = tirx.min(index(each), chunks - first)  # none, perhaps
+            return loop("chunk", many, lambda chunk: vector(row, lanes, (first + chunk) * lanes, {}))
+
+        return sequence([loop("part", parts, part, ForKind.PARALLEL), *rest(row, {})])
 
     crossed = [_across(outer, inner, row.value) for row in rows]
     if any(axis is not None for axis in crossed):
@@ -171,13 +204,7 @@ def _loops(axes: list[Any], counts: list[int], rows: list[_Row], target: Buffer,
             ]
         )
     if parallel and not outer:
-        return sequence(
-            [
-                _parted(row.length, lanes, machine, lambda first, row=row, lanes=lanes: vector(row, lanes, first, {}))
-                for row in rows
-                for lanes in (_lanes(row, machine),)
-            ]
-        )
+        return sequence([parted(row) for row in rows])
     extents = [(axis.name, count) for axis, count in zip(outer, counts, strict=True)]
     return nest(
         extents,
@@ -192,23 +219,6 @@ def _lanes(row: _Row, machine: Machine) -> int:
     while lanes > row.length:
         lanes //= 2
     return lanes
-
-
-def _from(part: Expr, size: int, extent: int) -> Expr:
-    """Where a part of an extent begins; the last one earlier where the extent is not a multiple."""
-    return part * size if extent % size == 0 else tirx.min(part * size, index(extent - size))
-
-
-def _parted(length: int, lanes: int, machine: Machine, at: Any) -> Stmt:
-    """One long row shared out among the threads."""
-    chunks, parts = -(-length // lanes), 4 * machine.threads
-    each = -(-chunks // parts)
-    return loop(
-        "part",
-        parts,
-        lambda part: loop("chunk", each, lambda k: at(tirx.min((part * each + k) * lanes, index(length - lanes)))),
-        ForKind.PARALLEL,
-    )
 
 
 def _merged(axes: list[Any], counts: list[int], rows: list[_Row]) -> tuple[list[Any], list[int], list[_Row]]:
