@@ -31,7 +31,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         n, length, width = x.shape
         qkv = self.qkv(x).reshape(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        result = F.scaled_dot_product_attention(*qkv.unbind(0), attn_mask=mask).transpose(1, 2)
+        queries, keys, values = qkv.unbind(0)
+        result = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask).transpose(1, 2)
         total: Tensor = self.out(result.reshape(n, length, width))
         return total
 
@@ -101,16 +102,12 @@ def test_attention_by_two_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     check(Few(), replace(WIDEST, threads=2), tmp_path)
 
 
-def lowered(model: nn.Module, x: Tensor) -> str:
-    """The network's main function as it calls the functions of a vector machine."""
-    target: Target = TARGETS["avx2"]
-    return str(lower(simplify(imported(model.eval(), (x,))), Choice(KERNELS, Machine.of(target)))["main"].script())
-
-
 def test_attention_moves_no_data() -> None:
-    text = lowered(Attention(48, 3), torch.zeros(1, 37, 48))
+    choice = Choice(KERNELS, Machine.of(TARGETS["avx2"]))
+    text = str(lower(simplify(imported(Attention(48, 3).eval(), (torch.zeros(1, 37, 48),))), choice)["main"].script())
     assert "permute_dims" not in text
-    assert text.count("call_tir") == 5  # of these, two are the products of queries, keys and values
+    assert text.count("call_tir") == 5
+    assert sorted(use.kernel for use in choice.uses) == ["batched", "batched", "dense", "dense", "softmax"]
 
 
 def test_rows_without_a_score_are_zero_where_the_mask_is_an_input(tmp_path: Path) -> None:

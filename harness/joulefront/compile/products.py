@@ -82,6 +82,7 @@ def with_products(choice: Choice) -> Any:
                 offset, *strides, step = found.workload[name]
                 return [offset, *(0 if axis is None else strides[axis] for axis in axes), step]
 
+            choice.take_back(found.workload)
             moved = workload(out, axes.index(rows), found.workload["depth"][0], places("data"), places("other"))
             return self.placed(Site(moved, found.inputs), view.scale)
 

@@ -43,6 +43,12 @@ class Choice:
         self.calls[workload] += 1
         return self.named(variant.kernel), variant
 
+    def take_back(self, workload: Workload) -> None:
+        """Forget one choice of a workload, whose call is not made after all."""
+        self.calls[workload] -= 1
+        if not self.calls[workload]:
+            del self.calls[workload], self.chosen[workload], self.sites[workload]
+
     def named(self, name: str) -> Kernel:
         """The kernel of that name."""
         return next(kernel for kernel in self.kernels if kernel.name == name)
