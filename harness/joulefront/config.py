@@ -74,7 +74,10 @@ class RecoverConfig(Table):
 class CompileConfig(Plugin):
     """The compiler and its settings."""
 
-    kind: str = "tvm"
+    kind: str = Field(
+        default="tvm",
+        description="With winograd = false, tvm computes no convolution by transforms, whose weights take more memory.",
+    )
     threads: int = Field(default=1, ge=1, description="Threads that one inference uses on the device.")
     tuning: bool = Field(
         default=True, description="Compute kernels as `joulefront tune` found quickest on the device, where it did."

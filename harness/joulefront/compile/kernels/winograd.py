@@ -12,13 +12,14 @@ from tvm import relax, te, tirx
 from joulefront.compile.kernels import tiles, winograd_loops
 from joulefront.compile.kernels.anchor import Anchor, Site, attributes
 from joulefront.compile.kernels.graph import FUSABLE, OPAQUE, call_anchor
-from joulefront.compile.kernels.machine import FLOAT_B, Machine
+from joulefront.compile.kernels.machine import FAR_B, FLOAT_B, Machine
 from joulefront.compile.kernels.tir import Expr, Stmt
 from joulefront.compile.kernels.winograd_transforms import KERNEL, PAIRS, Transforms
 from joulefront.records import Variant, Workload
 
 _FEWEST = 4  # input and output channels: with fewer there are no vectors for the transforms
 _SCRATCH_B = (1 << 18, 1 << 19, 1 << 20, 1 << 21)  # what the scratch of a block may take
+_SHORT = 4  # floats of a vector
 _CACHED_B = 1 << 23  # of the weights, what a last level of cache may still have
 _TRANSFORM = 3.0  # cycles of each vector of a transformed tile, there or back
 _MARGIN = 1.1
@@ -101,8 +102,8 @@ def _block(workload: Workload, size: int, scratch_b: int) -> int:
 def _cycles(workload: Workload, machine: Machine, variant: Variant) -> float:
     """A model of the products, the transforms, and the bytes that come from beyond the second level of the cache.
 
-    A narrow processor's memory is taken to be narrow too: as many bytes a cycle as a vector has floats, and half as many
-    of what no cache holds. Predictions are meant to be high, so that direct convolution is left only for a gain.
+    What no cache holds is counted twice. Processors with short vectors are those of small boards, whose memory is slow and
+    right behind the second level. Predictions are meant to be high, so that direct convolution is left only for a gain.
     """
     (size,), (block,), (across, pixels) = (variant[name] for name in ("size", "block", "tile"))
     depth, channels = workload["weight"][2:]
@@ -117,7 +118,8 @@ def _cycles(workload: Workload, machine: Machine, variant: Variant) -> float:
     far_b += max(0, far_b - _CACHED_B)
     if scratch_b > machine.l2_b:  # each panel reads it again
         far_b += blocks * panels * scratch_b
-    return _MARGIN * (products + transforms + far_b / machine.lanes)
+    speed_b = FAR_B if machine.lanes > _SHORT else FAR_B / 4
+    return _MARGIN * (products + transforms + far_b / speed_b)
 
 
 def _packed(transforms: Transforms, weight: NDArray[np.float32], width: int) -> NDArray[np.float32]:
