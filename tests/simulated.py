@@ -13,25 +13,45 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
+from joulefront.bench import own_loops
 from joulefront.config import StudyConfig
 from joulefront.errors import CompileError
-from joulefront.records import Estimate, Failure, Function, FunctionTime, Grade, Job, Measurement, Target
+from joulefront.records import (
+    Argument,
+    Composition,
+    Estimate,
+    Failure,
+    Fallback,
+    Function,
+    FunctionTime,
+    Grade,
+    Job,
+    KernelUse,
+    Measurement,
+    Target,
+)
 
 TARGET = Target("x86_64-linux-gnu", "x86-64-v3", (), 8, 16)
 NO_METER = "a simulated device has no meter"
 
 
 class Compiler:
-    """Writes the model's layers and weights where a library would be: enough to tell one network from another."""
+    """Writes the model's layers and weights where a library would be: enough to tell one network from another.
 
-    def __init__(self, target: Target, fails_on: str = "", waits_for: str = "", takes_s: float = 0.0) -> None:
-        self.key = f"simulated {target} {fails_on} {waits_for} {takes_s}"
+    ``tells`` is what runs TVM's own loops, if it tells what a library is made of.
+    """
+
+    def __init__(
+        self, target: Target, fails_on: str = "", waits_for: str = "", takes_s: float = 0.0, tells: str = ""
+    ) -> None:
+        self.key = f"simulated {target} {fails_on} {waits_for} {takes_s} {tells}"
+        self._tells = tells
         self._fails_on = fails_on
         self._waits_for = Path(waits_for) if waits_for else None
         self._takes_s = takes_s
         self._compiled = 0
 
-    def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> None:
+    def compile(self, model: nn.Module, example: tuple[Tensor, ...], library: Path) -> Composition | None:
         """See protocols.Compiler."""
         if self._fails_on and self._fails_on in repr(model):
             raise CompileError(f"simulated: no code for {self._fails_on}")
@@ -45,6 +65,10 @@ class Compiler:
                 time.sleep(0.01)
         weights = b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())
         library.write_bytes(repr(model).encode() + weights)
+        if not self._tells:
+            return None
+        function = Function(self._tells, (Argument((1, 10), "float32", True),))
+        return Composition((KernelUse("dense", "dense", True, 1),), (Fallback(function, self._tells, 1),))
 
 
 class Bench:
@@ -67,6 +91,13 @@ class Bench:
         repeats = tuple((self._latency_s(job, repeat),) * 3 for repeat in range(3 if grade == "screening" else 5))
         medians = sorted(repeat[0] for repeat in repeats)
         latency_s = Estimate(medians[len(medians) // 2], medians[0], medians[-1])
+        fallbacks = own_loops.timeable(job)
+        warnings: tuple[str, ...] = ()
+        if fallbacks:
+            times = self.time_functions(
+                job.library, job.sha256, [one.function for one in fallbacks], **own_loops.plan(job)
+            )
+            warnings = own_loops.warnings(fallbacks, times, latency_s.value)
         energy_j = None if self.energy_reason else Estimate(3 * latency_s.value, 3 * medians[0], 3 * medians[-1])
         return Measurement(
             grade=grade,
@@ -77,6 +108,7 @@ class Bench:
             energy_provenance="simulated" if energy_j else None,
             energy_reason=self.energy_reason,
             conditions={"before": {"temperature_c": 40.0}, "after": {"temperature_c": None}},
+            warnings=warnings,
         )
 
     def time_functions(

@@ -61,7 +61,10 @@ def several_outputs():
 
 
 def without_data():
-    return Task(net(), torch.rand(1, 1, 8, 8))
+    class Summed(nn.Module):
+        def forward(self, x):
+            return torch.cumsum(x.expand(5000, 10), 1)  # no kernel computes it
+    return Task(nn.Sequential(net(), Summed()), torch.rand(1, 1, 8, 8))
 
 def wrong_shape():
     return Task(net(), torch.rand(1, 3, 8, 8), DATA, DATA, DATA)
@@ -238,6 +241,15 @@ def test_one_model_is_measured_without_data(
     assert 0 < latency["interval"][0] <= latency["median"] <= latency["interval"][1]
     assert (latency["p99"] is None) == (latency["samples"] < 1_000)
     assert document["energy_j"] is not None or document["reason"]
+    assert [(use["kernel"], use["tuned"], use["calls"]) for use in document["kernels"]] == [
+        ("conv2d", False, 1),
+        ("dense", False, 1),
+    ]
+    assert [(one["operators"], one["calls"]) for one in document["fallbacks"]] == [("cumsum", 1)]
+    assert document["kernels_reason"] is None
+    (told,) = (warning for warning in document["warnings"] if "TVM's own loops" in warning)
+    assert told.startswith("cumsum runs TVM's own loops, since no kernel of ours applies: about ")
+    assert told.endswith(" % of the inference, measured by itself")
 
 
 def test_a_model_that_cannot_be_compiled_is_named(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from joulefront import kept
 from joulefront.errors import BenchError, ConfigError, Crashed, StoreError, TransportError
 from joulefront.front import front_of
 from joulefront.prepare import Recipe
@@ -103,6 +105,19 @@ def test_what_is_kept_and_was_damaged_is_made_again(tmp_path: Path) -> None:
         path.write_bytes(data[:-1])
     play(tmp_path, study_text(evaluations=4))
     assert {path: path.read_bytes() for path in artifacts.iterdir()} == before
+
+
+def test_what_runs_tvms_own_loops_is_told_by_every_trial_and_kept(tmp_path: Path) -> None:
+    trials = play(tmp_path, study_text(evaluations=4, compiler='tells = "cumsum"'))
+    assert {trial.fidelity for trial in trials} == {"screen", "full"}
+    for trial in trials:
+        assert trial.artifact is not None
+        assert trial.measurement is not None
+        assert [use.tuned for use in trial.artifact.composition.kernels] == [True]
+        (warning,) = trial.measurement.warnings
+        assert re.fullmatch(r"cumsum runs TVM's own loops, .*: about \d+ % of the inference, simulated .*", warning)
+    kept_job = kept.job(tmp_path / "results" / "small", trials[-1], "kept")
+    assert [one.operators for one in kept_job.fallbacks] == ["cumsum"]
 
 
 def test_energy_is_an_objective_where_there_is_a_meter(tmp_path: Path) -> None:

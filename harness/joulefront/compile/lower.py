@@ -30,6 +30,7 @@ def lower(module: Any, choice: Choice) -> Any:
         relax.transform.FuseOps(),
         relax.transform.FuseTIR(),
         relax.transform.DeadCodeElimination(),
+        relax.backend.DispatchSortScan(),  # else TVM does so afterwards, unseen
         relax.transform.LegalizeOps(skip_ops=_VIEWS),
         apply_kernels(choice),
         with_polynomials(),
