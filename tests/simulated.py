@@ -38,14 +38,14 @@ NO_METER = "a simulated device has no meter"
 class Compiler:
     """Writes the model's layers and weights where a library would be: enough to tell one network from another.
 
-    ``tells`` is what runs TVM's own loops, if it tells what a library is made of.
+    ``tells`` is what runs TVM's own loops, if it tells what a library is made of; the target's processor names the function.
     """
 
     def __init__(
         self, target: Target, fails_on: str = "", waits_for: str = "", takes_s: float = 0.0, tells: str = ""
     ) -> None:
         self.key = f"simulated {target} {fails_on} {waits_for} {takes_s} {tells}"
-        self._tells = tells
+        self._tells, self._cpu = tells, target.cpu
         self._fails_on = fails_on
         self._waits_for = Path(waits_for) if waits_for else None
         self._takes_s = takes_s
@@ -67,7 +67,7 @@ class Compiler:
         library.write_bytes(repr(model).encode() + weights)
         if not self._tells:
             return None
-        function = Function(self._tells, (Argument((1, 10), "float32", True),))
+        function = Function(f"{self._tells}_{self._cpu}", (Argument((1, 10), "float32", True),))
         return Composition((KernelUse("dense", "dense", True, 1),), (Fallback(function, self._tells, 1),))
 
 

@@ -83,7 +83,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         for name, device, other in (("here", "local", False), ("there", "other", True)):
             file = folder / f"{name}.toml"
             search = f'kind = "random"\nseed = {int(other)}'
-            file.write_text(study_text(name, search=search, evaluations=8, more=f'device = "{device}"'))
+            file.write_text(
+                study_text(name, search=search, evaluations=8, compiler='tells = "scan"', more=f'device = "{device}"')
+            )
             made.append(run(file, folder / "results", Silent(), lambda config, at, other=other: Device(other)))  # type: ignore[misc]
     pool.close()
     return made[0], made[1]
@@ -105,8 +107,12 @@ def test_both_fronts_are_measured_on_the_other_device(two: tuple[Path, Path]) ->
     here, there = two
     guests = unknown(there, here), unknown(here, there)
     assert min(guests) > 0
-    benches, listener = (Device(), Device(True)), Silent()
+    jobs: list[Job] = []
+    benches, listener = [Device(other, on_measure=lambda job, _: jobs.append(job)) for other in (False, True)], Silent()
     remeasure(two, listener, devices(*benches))
+    # What runs TVM's own loops is a function of the library for that device, not of the one at home.
+    told = [(one.function.name, one.calls) for job in jobs for one in job.fallbacks]
+    assert told == [(f"scan_{bench.target.cpu}", 1) for bench in benches for _ in bench.measured]
     for bench, folder, other, count in zip(benches, two, (there, here), guests, strict=True):
         # The study's own network first and last, the visitors between, all of them at full grade, none twice.
         assert len(bench.measured) == count + 2
