@@ -249,7 +249,9 @@ def test_measure_takes_a_file_as_it_takes_a_task(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(measuring, "Bench", FakeBench)
     path = write(tmp_path / "Net.ONNX", [node("Clip", ["x", "o"], ["y"])], ["N", "T"], [weight("o", np.float32(0))])
     measured: Any = measuring.measure(str(path), "local", 1, Silent(), ["x=1,7"])  # type: ignore[arg-type]
-    assert measured == "full"
+    artifact, graded = measured
+    assert graded == "full"
+    assert [one.kernel for one in artifact.composition.kernels] == []
     assert FakeBench.ran.inputs[0].shape == (1, 7)
     assert (FakeBench.ran.label, FakeBench.ran.reference) == (str(path), "ONNX Runtime")
     monkeypatch.setattr(TvmCompiler, "compile_onnx", None)  # the second time it is in the cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import tvm
 from tvm import relax
 
-from joulefront.compile import link, sources
+from joulefront.compile import link, pipeline, sources
 from joulefront.compile.contest import contest
 from joulefront.compile.export import first_line, imported
 from joulefront.compile.fallbacks import fallbacks
@@ -75,7 +75,7 @@ class TvmCompiler:
         """
         with self._tvm_target as target, without_stderr():
             module, contenders = contest(sites, Choice(self._kernels, Machine.of(self.target)), count)
-            built = tvm.compile(module, target)
+            built = tvm.compile(module, target, tir_pipeline=pipeline.NAME)
         link.link(built, self._linker, library, self.target.triple, self._spare)
         return contenders
 
@@ -85,7 +85,7 @@ class TvmCompiler:
             with self._tvm_target as target:
                 with without_stderr():  # where a graph complains that is dropped half-built
                     module = lower(simplify(module), choice)
-                executable = relax.build(module, target)
+                executable = relax.build(module, target, tir_pipeline=pipeline.NAME)
         except Exception as error:
             raise CompileError(
                 f"TVM cannot compile {name} for {self.target.cpu}: {type(error).__name__}: {first_line(error)}"
