@@ -119,7 +119,7 @@ def open_study(
         listener.stage(f"opening {config.device}")
         bench = stack.enter_context(bench_of(config, file.parent))
         listener.stage("loading the task (a ready-made model is trained once)")
-        tuned = _tuned(config, folder, file.parent, bench.target)
+        tuned = tuned_of(config, folder, file.parent, bench.target)
         recipe = Recipe(config.model_dump_json(), file.parent.resolve(), bench.target, tuned)
         workers = stack.enter_context(Workers(recipe, worker_count(config)))
         loaded = workers.load()
@@ -342,7 +342,7 @@ def _macs(trial: Trial) -> int:
     return trial.candidate.macs if trial.candidate else 0
 
 
-def _tuned(config: StudyConfig, results: Path, folder: Path, target: Target) -> Snapshot:
+def tuned_of(config: StudyConfig, results: Path, folder: Path, target: Target) -> Snapshot:
     """What tuning had found when the study was begun: what it finds later is for other studies."""
     known = frozen(results, "tuned")
     if known is not None:

@@ -46,27 +46,32 @@ def subject(model: str, shapes: Sequence[str] = ()) -> Subject:
         from joulefront.compile.onnx.model import OnnxModel
         from joulefront.compile.onnx.shapes import parsed
 
-        return _File(OnnxModel.load(Path(model), parsed(shapes)))
+        return FileModel(OnnxModel.load(Path(model), parsed(shapes)))
     if shapes:
         raise ConfigError(f"--shape {shapes[0]}: only an ONNX file's shapes can be chosen; {model}'s are its example's")
-    return _TaskModel(model, load_task(Plugin(kind=model), Path.cwd(), needs_data=False))
+    return TaskModel(model, load_task(Plugin(kind=model), Path.cwd(), needs_data=False))
 
 
 @dataclass(frozen=True, slots=True)
-class _TaskModel:
+class TaskModel:
+    """The model of a task, at the shapes of its example; see Subject."""
+
     name: str
     task: Task
 
     @property
     def size_b(self) -> int:
+        """See Subject."""
         return sum(tensor.nbytes for tensor in self.task.model.state_dict().values())
 
     def imported(self) -> Any:
+        """See Subject."""
         from joulefront.compile.export import imported
 
         return imported(self.task.model, self.task.example)
 
     def compiled(self, target: Target, tuned: Snapshot) -> Compiled:
+        """See Subject."""
         task = self.task
         compiler = load_compiler(CompileConfig(), Path.cwd(), target, tuned)
         key = model_key(task.model, task.example)
@@ -74,21 +79,27 @@ class _TaskModel:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class FileModel:
+    """The model of an ONNX file; see Subject."""
+
     model: OnnxModel
 
     @property
     def name(self) -> str:
+        """See Subject."""
         return f"{self.model.path} at {self.model.signature}"
 
     @property
     def size_b(self) -> int:
+        """See Subject."""
         return self.model.size_b
 
     def imported(self) -> Any:
+        """See Subject."""
         return self.model.imported()
 
     def compiled(self, target: Target, tuned: Snapshot) -> Compiled:
+        """See Subject."""
         from joulefront.compile.compiler import TvmCompiler
 
         model, compiler = self.model, TvmCompiler(target, tuned=tuned)

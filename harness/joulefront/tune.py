@@ -42,7 +42,7 @@ def tune(
     given = subject(model, shapes)
     listener.stage(f"opening {device}")
     with Bench(load(device), MeasureConfig(), threads) as bench:
-        return Tuner(given, bench, Database.of(device), listener).run(limit_s)
+        return Tuner(given, bench, Database.of(device, Path()), listener).run(limit_s)
 
 
 class Tuner:
