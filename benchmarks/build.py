@@ -14,6 +14,7 @@ from torch import nn
 
 from joulefront.compile.compiler import TvmCompiler
 from joulefront.records import Target
+from joulefront.tuning.database import NOTHING, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,12 @@ class Build:
     cpu_s: float
 
 
-def build(model: nn.Module, shape: tuple[int, ...], target: Target, folder: Path) -> Build:
-    """Compile ``model`` for one input of that shape; or find what was compiled so in ``folder`` before.
+def build(model: nn.Module, shape: tuple[int, ...], target: Target, folder: Path, tuned: Snapshot = NOTHING) -> Build:
+    """Compile ``model`` for one input of that shape, with what was ``tuned``; or find what was compiled so in ``folder``.
 
     Raises CompileError.
     """
-    compiler = TvmCompiler(target)
+    compiler = TvmCompiler(target, tuned=tuned)
     library = folder / f"{fingerprint(model, shape, compiler.key)}.so"
     cost = library.with_suffix(".json")
     if not cost.exists():

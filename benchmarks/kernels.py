@@ -16,9 +16,10 @@ import argparse
 import json
 import logging
 import statistics
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from torch import nn
 from joulefront.errors import CompileError, JoulefrontError
 from joulefront.records import Target
 
-OURS = "untuned"
+OURS, TUNED = "untuned", "tuned"
 OTHERS = ("onnxruntime", "torch")
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds (default: 15)")
     parser.add_argument("--cpu", choices=NARROWER, help="take this processor for another one")
     parser.add_argument("--folder", type=Path, help="keep libraries and ONNX files here, and use them again")
+    parser.add_argument("--tune", type=float, metavar="S", help="also tuned, each network for at most about S seconds")
     section = parser.add_mutually_exclusive_group()
     section.add_argument("--widths", action="store_true", help="odd widths against the next multiple of a vector")
     section.add_argument("--rank", type=int, metavar="N", help="N random pruned networks of a kind, ranked (say 40)")
@@ -61,10 +63,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        counts = options.threads.split(",")
+        if len(counts) > 1 and not options.neon:  # a runtime's threads are set up once a process
+            print(json.dumps(together(counts), indent=1, allow_nan=False))
+            return
         try:
             print(json.dumps(measured(options, names, folder), indent=1, allow_nan=False))
         except JoulefrontError as error:
             sys.exit(str(error))
+
+
+def together(counts: Sequence[str]) -> dict[str, Any]:
+    """This run by a process for each number of threads. Exits as they do."""
+    whole: dict[str, Any] = {}
+    for count in counts:
+        command = [sys.executable, *sys.argv, "--threads", count]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+        if done.returncode:
+            sys.exit(done.returncode)
+        part = json.loads(done.stdout)
+        whole = {**part, "runs": [*whole.get("runs", []), *part["runs"]]}
+    return whole
 
 
 def document(file: Path) -> dict[str, Any]:
@@ -94,28 +113,27 @@ def measured(options: argparse.Namespace, names: list[str], folder: Path) -> dic
         from neon import estimates
 
         return {"neon": estimates(options.neon, names)}
-    whole: dict[str, Any] = {"provenance": "measured", "rounds": options.rounds, "runs": []}
-    for threads in (int(number) for number in options.threads.split(",")):
-        target = this_target(threads, options.cpu)
-        use_threads(threads)
-        whole.setdefault("machine", described(target))
-        run: dict[str, Any] = {"threads": threads}
-        whole["runs"].append(run)
-        if options.widths:
-            from widths import compared
+    threads = int(options.threads)
+    target = this_target(threads, options.cpu)
+    use_threads(threads)
+    run: dict[str, Any] = {"threads": threads}
+    if options.widths:
+        from widths import compared
 
-            run["widths"] = compared(target, folder, options.rounds)
-        elif options.rank:
-            from ranks import ranked
+        run["widths"] = compared(target, folder, options.rounds)
+    elif options.rank:
+        from ranks import ranked
 
-            run["ranks"] = ranked(names, target, folder, options.rounds, options.rank)
-        else:
-            say(f"peaks on {threads} thread(s)")
-            run["roofs"] = roofs(target)
-            build(first(), (1, 4, 8, 8), target, folder)  # what is imported and set up once is no network's cost
-            run["networks"] = {name: or_failure(name, target, folder, options.rounds, run["roofs"]) for name in names}
-            run["geometric_mean_ratio"] = geometric_means(run["networks"])
-    return whole
+        run["ranks"] = ranked(names, target, folder, options.rounds, options.rank)
+    else:
+        say(f"peaks on {threads} thread(s)")
+        run["roofs"] = roofs(target)
+        build(first(), (1, 4, 8, 8), target, folder)  # what is imported and set up once is no network's cost
+        run["networks"] = {
+            name: or_failure(name, target, folder, options.rounds, run["roofs"], options.tune) for name in names
+        }
+        run["geometric_mean_ratio"] = geometric_means(run["networks"])
+    return {"provenance": "measured", "rounds": options.rounds, "machine": described(target), "runs": [run]}
 
 
 def first() -> nn.Module:
@@ -133,13 +151,19 @@ def or_failure(name: str, *how: Any) -> dict[str, Any]:
         return {"failure": str(error)}
 
 
-def network(name: str, target: Target, folder: Path, rounds: int, limits: Mapping[str, float]) -> dict[str, Any]:
+def network(
+    name: str, target: Target, folder: Path, rounds: int, limits: Mapping[str, float], tune_s: float | None
+) -> dict[str, Any]:
     """One network: latencies in s, ratios, errors, shares of the peaks, and what compiling it cost."""
     say(f"{name}, {target.threads} thread(s): compiling")
     torch.manual_seed(0)
     model, shape = NETWORKS[name]()
     x = torch.randn(shape)
     built = {OURS: build(model, shape, target, folder)}
+    if tune_s is not None:
+        from tuned import tuned
+
+        built[TUNED] = build(model, shape, target, folder, tuned(name, model, shape, target, folder, tune_s))
     contestants: dict[str, Any] = {kind: Ours(one.library, x) for kind, one in built.items()}
     contestants["onnxruntime"] = OnnxRuntime(onnx_file(model, x, folder), x, target.threads)
     contestants["torch"] = Eager(model, x)

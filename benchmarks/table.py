@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-COLUMNS = {"untuned": "Joulefront", "onnxruntime": "ONNX Runtime", "torch": "torch"}
+COLUMNS = {"untuned": "Joulefront", "tuned": "tuned", "onnxruntime": "ONNX Runtime", "torch": "torch"}
 
 
 def markdown(documents: Sequence[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from joulefront.records import Target
 
 FLOAT_B = 4
 FAR_B = 16  # bytes a cycle that one core reads from beyond its second level of cache
-SERIAL_MACS = 400_000  # below this the thread pool's hand-over (some 5 µs) costs more than a second core gains
+SERIAL_MACS = 200_000  # of each lane: some 25 µs, below which the hand-over to a second core (some 5 µs) eats what it gains
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +30,4 @@ class Machine:
 
     def parallel(self, macs: int) -> bool:
         """Whether a kernel of so many multiply-adds is worth more than one thread."""
-        return self.threads > 1 and macs >= SERIAL_MACS
+        return self.threads > 1 and macs >= SERIAL_MACS * self.lanes
