@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import tvm
 import tvm_ffi
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from loading import TARGETS, difference
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tvm import tirx
+from tvm.sym import Analyzer
 
-from joulefront.compile.kernels import machine, tiles
-from joulefront.records import Target
+from joulefront.compile.export import imported
+from joulefront.compile.kernels import Choice, Machine, machine, tiles
+from joulefront.compile.kernels.conv2d import Conv2d
+from joulefront.compile.kernels.dense import Dense
+from joulefront.compile.lower import lower
+from joulefront.compile.simplify import simplify
+from joulefront.records import Target, Variant, Workload
 
 EPILOGUES: tuple[Callable[[Tensor], Tensor], ...] = (
     lambda y: y,
@@ -150,8 +159,44 @@ def test_tiles_lie_side_by_side_and_differ_by_one_at_most(width: int, most: int)
 def test_a_large_map_is_cut_in_no_time() -> None:
     begin_s = time.process_time()
     tiles.split(224 * 224, 1)
-    tiles.costs(machine.Machine(16, 32, 1), width=224 * 224, rows=1, channels=64, depth=64)
+    tiles.costs(Machine(16, 32, 1), width=224 * 224, rows=1, channels=64, depth=64)
     assert time.process_time() - begin_s < 1.0
+
+
+class Direct(Conv2d):
+    """Direct convolution with its rows outside its panels, or the other way round."""
+
+    def __init__(self, rows_outside: int) -> None:
+        self.rows_outside = rows_outside
+
+    def variants(self, workload: Workload, machine: Machine) -> Mapping[Variant, float]:
+        wanted = (self.rows_outside,)
+        return {v: cycles for v, cycles in super().variants(workload, machine).items() if v["rows_outside"] == wanted}
+
+
+@pytest.mark.parametrize("rows_outside", [0, 1])
+def test_what_is_asked_for_ahead_is_inside_the_weights(rows_outside: int) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 64, 1), nn.Conv2d(64, 128, 3)).eval()
+    choice = Choice((Direct(rows_outside), Dense()), Machine.of(TARGETS["avx2"]))
+    module = lower(simplify(imported(model, (torch.zeros(1, 3, 6, 6),))), choice)
+    (function,) = (f for v, f in module.functions_items() if v.name_hint.startswith("fused_conv2d"))
+    loops: list[Any] = []
+    asked: list[Any] = []
+
+    def note(node: Any) -> Any:
+        if isinstance(node, tirx.For):
+            loops.append(node)
+        elif node.op.name == "tirx.prefetch":
+            asked.append(node.args[0].args[0].indices[0])
+        return node
+
+    tvm_ffi.structural_map(function.body, ((tirx.For, tvm.ir.Call), note))
+    analyzer = Analyzer()
+    for one in reversed(loops):  # the outer ones are noted last
+        analyzer.bind(one.loop_var, tvm.ir.Range.from_min_extent(one.min, one.extent))
+    bounds = [analyzer.const_int_bound(at) for at in asked]
+    assert bounds
+    assert all(0 <= bound.min_value <= bound.max_value < 3 * 3 * 64 * 128 for bound in bounds)
 
 
 @given(network=networks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from math import prod
@@ -16,6 +16,7 @@ from joulefront.compile.kernels.anchor import Anchor, Site, attributes
 from joulefront.compile.kernels.graph import FUSABLE, OPAQUE, call_anchor
 from joulefront.compile.kernels.machine import FAR_B, FLOAT_B, Machine
 from joulefront.compile.kernels.tir import Expr, Stmt, dims, flat, index, loop, nest, sequence
+from joulefront.compile.kernels.window import Axis
 from joulefront.records import Variant, Workload
 
 
@@ -105,6 +106,7 @@ class Conv2d:
             whole = geometry.groups == 1
             group = index(0) if whole else tirx.floordiv(packed_panel, index(panels))
             panel = packed_panel if whole else tirx.floormod(packed_panel, index(panels))
+            earlier = (n * height + y) * count if panels_outside else index(0)  # tiles that have read this panel
 
             def tile(number: Expr, first: Expr, size: int, taps: Sequence[_Taps]) -> Stmt:
                 return tiles.emit(
@@ -113,14 +115,11 @@ class Conv2d:
                     pixels=size,
                     channels=share,
                     panel=panel,
-                    weights=tiles.Panel(packed_panel, packed, depth, (n * height + y) * count + number, reads),
+                    weights=tiles.Panel(packed_panel, packed, depth, earlier + number, reads),
                     data=data,
                     weight=weight,
-                    products=lambda add: _rows(
-                        geometry,
-                        height,
-                        y,
-                        lambda i: add(_runs(geometry, n, y, first, i, group, taps)),
+                    products=lambda add: geometry.rows(height).inside(
+                        y, lambda i: add(_runs(geometry, n, y, first, i, group, taps))
                     ),
                     store=lambda pixel, c, value: anchor.store([n, y, first + pixel, group * share + c], value),
                 )
@@ -162,6 +161,10 @@ class _Geometry(NamedTuple):
         kh, kw, depth, _ = anchor.integers("weight")
         stride, pad, dilation = (anchor.integers(name) for name in ("stride", "pad", "dilation"))
         return cls(height, width, depth, groups, kh, kw, stride, pad, dilation, bool(nchw))
+
+    def rows(self, outputs: int) -> Axis:
+        """The window along the rows, for so many output rows."""
+        return Axis(self.height, outputs, self.kh, self.stride[0], self.pad[0], self.dilation[0])
 
 
 class _Taps(NamedTuple):
@@ -209,18 +212,6 @@ def _taps(geometry: _Geometry, first: int, size: int) -> tuple[_Taps, ...]:
         else:
             taps.append(_Taps(j, 1, inside))
     return tuple(taps)
-
-
-def _rows(geometry: _Geometry, rows: int, y: Expr, body: Callable[[Expr], Stmt]) -> Stmt:
-    """A loop over those of the kernel's rows that are inside the input; the output has ``rows`` rows."""
-    above, kh, step = y * geometry.stride[0] - geometry.pad[0], geometry.kh, geometry.dilation[0]
-    if geometry.pad[0] == 0 and (rows - 1) * geometry.stride[0] + (kh - 1) * step < geometry.height:
-        return loop("i", kh, body)
-    first, past = -above, index(geometry.height) - above
-    if step > 1:
-        first, past = tirx.floordiv(first + (step - 1), index(step)), tirx.floordiv(past + (step - 1), index(step))
-    start, stop = tirx.max(index(0), first), tirx.min(index(kh), past)
-    return loop("i", stop - start, body, start=start)
 
 
 def _runs(
