@@ -24,10 +24,10 @@ from joulefront.compile.kernels.tir import (
     loop,
     nest,
     sequence,
-    splat,
     stack,
     store_vector,
     vector,
+    zeros,
 )
 from joulefront.compile.kernels.view import View
 from joulefront.records import Variant, Workload
@@ -200,9 +200,7 @@ def _packing(
             for v in range(whole)
         ]
         if whole < vectors:
-            statements.append(
-                store_vector(scratch, k * width + whole * lanes, splat(tirx.FloatImm("float32", 0.0), lanes), lanes)
-            )
+            statements.append(store_vector(scratch, k * width + whole * lanes, zeros(lanes), lanes))
             statements += [copy(k, index(column)) for column in range(whole * lanes, columns)]
         return sequence(statements)
 
@@ -214,6 +212,6 @@ def _packing(
     clear = []
     if columns < width:
         first = (vectors - 1) * lanes
-        zero = splat(tirx.FloatImm("float32", 0.0), lanes)
+        zero = zeros(lanes)
         clear = [loop("k", depth, lambda k: store_vector(scratch, k * width + first, zero, lanes))]
     return sequence([*clear, loop("column", columns, lambda column: loop("k", depth, lambda k: copy(k, column)))])

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from tvm import relax, te, tirx
-from tvm.tirx import FloatImm, ForKind
+from tvm.tirx import ForKind
 from tvm.tirx.stmt import AllocBuffer
 
 from joulefront.compile.kernels import tiles
@@ -32,10 +32,10 @@ from joulefront.compile.kernels.tir import (
     loop,
     nest,
     sequence,
-    splat,
     stack,
     store_vector,
     vector,
+    zeros,
 )
 from joulefront.compile.kernels.window import Axis
 from joulefront.records import Variant, Workload
@@ -56,7 +56,7 @@ class Depthwise:
         (groups,), (nchw,) = workload["groups"], workload["nchw"]
         if depth != 1 or groups == 1 or nchw:
             return {}
-        lanes = _lanes(groups, machine)
+        lanes = machine.lanes_within(groups)
         found: dict[Variant, float] = {}
         for vectors in (v for v in (1, 2, 4) if v * lanes <= groups):
             panels = -(-groups // (vectors * lanes)) * channels // groups
@@ -72,7 +72,7 @@ class Depthwise:
         workload = site.workload
         out, stride, pad, dilation = (workload[name] for name in ("out", "stride", "pad", "dilation"))
         (_, height, width, groups), (kh, kw, _, channels) = workload["data"], workload["weight"]
-        panel = variant["tile"][0] * _lanes(groups, machine)
+        panel = variant["tile"][0] * machine.lanes_within(groups)
         panels, multiplier = -(-groups // panel), channels // groups
         assert site.weight is not None
         packed = _pack(site.weight, groups, panel)
@@ -183,7 +183,7 @@ class _Tile(NamedTuple):
             Axis(dims(anchor.inputs[0])[1 + axis], anchor.shape[1 + axis], *(values[axis] for values in window))
             for axis in (0, 1)
         )
-        multiplier, lanes = anchor.shape[3] // channels, _lanes(channels, machine)
+        multiplier, lanes = anchor.shape[3] // channels, machine.lanes_within(channels)
         return cls(data, weight, rows, columns, channels, multiplier, lanes, vectors)
 
     @property
@@ -217,8 +217,7 @@ class _Tile(NamedTuple):
         """One tile: sum up in registers, then finish and store."""
         lanes, each = self.lanes, range(self.vectors)
         sums = [stack(f"sum{pixel}", self.panel) for pixel in range(band.size)]
-        zero = splat(FloatImm("float32", 0.0), lanes)
-        clear = [store_vector(total, index(v * lanes), zero, lanes) for total in sums for v in each]
+        clear = [store_vector(total, index(v * lanes), zeros(lanes), lanes) for total in sums for v in each]
 
         def products(i: Expr) -> Stmt:
             line, column = self.rows.origin(y) + i * self.rows.dilation, self.columns.origin(first)
@@ -256,14 +255,6 @@ class _Tile(NamedTuple):
                 *(finish(pixel, v) for pixel in range(band.size) for v in each),
             ]
         )
-
-
-def _lanes(channels: int, machine: Machine) -> int:
-    """The longest vector that the channels fill."""
-    lanes = machine.lanes
-    while lanes > channels:
-        lanes //= 2
-    return lanes
 
 
 def _pack(weight: NDArray[np.float32], groups: int, panel: int) -> NDArray[np.float32]:

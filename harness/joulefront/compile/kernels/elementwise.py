@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tvm import tirx
 from tvm.tirx import ForKind
 
-from joulefront.compile.kernels.machine import Machine
+from joulefront.compile.kernels.machine import LINE, Machine
 from joulefront.compile.kernels.pieces import Piece, pieces, slope
 from joulefront.compile.kernels.tir import (
     Buffer,
@@ -32,7 +32,6 @@ from joulefront.compile.kernels.tir import (
 )
 
 _WORK = 8  # an element moved takes about as long as so many multiply-adds
-_LINE = 16  # floats of a cache line
 
 
 def applies(block: Any) -> bool:
@@ -144,7 +143,7 @@ def _loops(axes: list[Any], counts: list[int], rows: list[_Row], target: Buffer,
 
         No element is stored twice: TVM may keep a buffer in the place of the one that it is computed from.
         """
-        statements, lanes = [], _lanes(row, machine)
+        statements, lanes = [], machine.lanes_within(row.length)
         left, size = row.length % lanes, lanes // 2
         while left:
             if left >= size:
@@ -154,7 +153,7 @@ def _loops(axes: list[Any], counts: list[int], rows: list[_Row], target: Buffer,
         return statements
 
     def whole(row: _Row, places: dict[Any, Expr]) -> Stmt:
-        lanes = _lanes(row, machine)
+        lanes = machine.lanes_within(row.length)
         chunks = loop("chunk", row.length // lanes, lambda chunk: vector(row, lanes, chunk * lanes, places))
         return sequence([chunks, *rest(row, places)])
 
@@ -163,15 +162,15 @@ def _loops(axes: list[Any], counts: list[int], rows: list[_Row], target: Buffer,
         extents = [(axis.name, count) for axis, count in zip(outer, counts, strict=True) if not axis.same_as(across)]
         others = [axis for axis in outer if not axis.same_as(across)]
         count = next(count for axis, count in zip(outer, counts, strict=True) if axis.same_as(across))
-        lanes = _lanes(row, machine)
+        lanes = machine.lanes_within(row.length)
 
         def strip(*known: Expr) -> Stmt:
             *fixed, block = known
             places = dict(zip(others, fixed, strict=True))
 
             def lines(body: Callable[[dict[Any, Expr]], Stmt]) -> Stmt:
-                first = block * _LINE
-                many = _LINE if count % _LINE == 0 else tirx.min(index(_LINE), count - first)
+                first = block * LINE
+                many = LINE if count % LINE == 0 else tirx.min(index(LINE), count - first)
                 return loop("line", many, lambda line: body({**places, across: first + line}))
 
             def square(chunk: Expr) -> Stmt:
@@ -180,11 +179,11 @@ def _loops(axes: list[Any], counts: list[int], rows: list[_Row], target: Buffer,
             tail = [lines(lambda at: sequence(rest(row, at)))] if row.length % lanes else []
             return sequence([loop("chunk", row.length // lanes, square), *tail])
 
-        return nest([*extents, ("block", -(-count // _LINE))], strip, parallel=parallel)
+        return nest([*extents, ("block", -(-count // LINE))], strip, parallel=parallel)
 
     def parted(row: _Row) -> Stmt:
         """One long row shared out among the threads."""
-        lanes, parts = _lanes(row, machine), 4 * machine.threads
+        lanes, parts = machine.lanes_within(row.length), 4 * machine.threads
         chunks = row.length // lanes
         each = -(-chunks // parts)
 
@@ -211,14 +210,6 @@ def _loops(axes: list[Any], counts: list[int], rows: list[_Row], target: Buffer,
         lambda *at: sequence([whole(row, dict(zip(outer, at, strict=True))) for row in rows]),
         parallel=parallel,
     )
-
-
-def _lanes(row: _Row, machine: Machine) -> int:
-    """The longest vector that a row fills."""
-    lanes = machine.lanes
-    while lanes > row.length:
-        lanes //= 2
-    return lanes
 
 
 def _merged(axes: list[Any], counts: list[int], rows: list[_Row]) -> tuple[list[Any], list[int], list[_Row]]:

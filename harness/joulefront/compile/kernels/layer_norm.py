@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
+from operator import add
 from typing import Any
 
 from tvm import tirx
@@ -35,7 +36,7 @@ class LayerNorm:
         """See Kernel.call."""
         (length,) = site.workload["row"]
         rows = prod(site.workload["out"]) // length
-        row = Row.of(length, machine.lanes)
+        row = Row.of(length, machine)
         share, one = tirx.FloatImm("float32", 1.0 / length), tirx.FloatImm("float32", 1.0)
 
         def body(*buffers: Buffer) -> Stmt:
@@ -43,9 +44,9 @@ class LayerNorm:
 
             def normalized(at: Expr) -> Stmt:
                 base = at * length
-                add, total = row.reduce("sum", 0.0, _plus, lambda i: BufferLoad(x, [base + i]))
+                summed, total = row.reduce("sum", 0.0, add, lambda i: BufferLoad(x, [base + i]))
                 mean, bind_mean = named("mean", total * share)
-                square, squares = row.reduce("squares", 0.0, _plus, lambda i: _square(BufferLoad(x, [base + i]) - mean))
+                square, squares = row.reduce("squares", 0.0, add, lambda i: _square(BufferLoad(x, [base + i]) - mean))
                 deviation = tirx.sqrt(squares * share + BufferLoad(epsilon, [index(0)]))
                 factor, bind_factor = named("factor", one / deviation)
 
@@ -53,16 +54,12 @@ class LayerNorm:
                     value = (BufferLoad(x, [base + i]) - mean) * factor
                     return BufferStore(y, value * BufferLoad(weight, [i]) + BufferLoad(bias, [i]), [base + i])
 
-                return sequence([*add, bind_mean, *square, bind_factor, row.each(finish)])
+                return sequence([*summed, bind_mean, *square, bind_factor, row.each(finish)])
 
             parallel = machine.parallel(_WORK * rows * length)
             return sequence([*declare, nest([("row", rows)], normalized, parallel=parallel)])
 
         return finished(builder, variant.kernel, site.inputs, site.workload["out"], body)
-
-
-def _plus(a: Expr, b: Expr) -> Expr:
-    return a + b
 
 
 def _square(x: Expr) -> Expr:

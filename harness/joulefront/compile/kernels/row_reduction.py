@@ -44,7 +44,7 @@ def emit(block: Any, machine: Machine, store: Store) -> Stmt:
     outputs, reduced = axes_of(block)
     *outer, last = reduced
     combine, element, start = type(block.body.value), _element(block), float(block.init.value.value)
-    row = Row.of(int(last.dom.extent), machine.lanes)
+    row = Row.of(int(last.dom.extent), machine)
     extents = [(axis.var.name, int(axis.dom.extent)) for axis in outputs]
     work = prod(size for _, size in extents) * prod(int(axis.dom.extent) for axis in reduced)
 

@@ -12,6 +12,7 @@ from tvm.tirx import BufferLoad, BufferStore, ForKind
 from tvm.tirx.stmt import AllocBuffer
 
 from joulefront.compile.kernels.graph import OPAQUE, shape_of
+from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.tir import Buffer, Expr, Stmt, index, loop, sequence, stack
 
 _CHAINS = 4  # independent sums, to hide the latency of an addition
@@ -29,11 +30,9 @@ class Row:
     lanes: int
 
     @classmethod
-    def of(cls, length: int, lanes: int) -> Row:
-        """A row in vectors that are not longer than it."""
-        while lanes > length:
-            lanes //= 2
-        return cls(length, lanes)
+    def of(cls, length: int, machine: Machine) -> Row:
+        """A row in the longest vectors that it fills."""
+        return cls(length, machine.lanes_within(length))
 
     def each(self, body: Callable[[Expr, Expr | None], Stmt]) -> Stmt:
         """``body`` for every element, by its number; for some twice, where the second argument says if it is the first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf, prod
+from operator import add
 from typing import Any
 
 from tvm import tirx
@@ -31,7 +32,7 @@ class Softmax:
     def call(self, builder: Any, site: Site, variant: Variant, machine: Machine) -> Expr:
         """See Kernel.call."""
         *rows, length = site.workload["out"]
-        one, row = tirx.FloatImm("float32", 1.0), Row.of(length, machine.lanes)
+        one, row = tirx.FloatImm("float32", 1.0), Row.of(length, machine)
 
         def body(data: Buffer, out: Buffer) -> Stmt:
             source, declare_source = flat(data)
@@ -45,14 +46,14 @@ class Softmax:
                 def power(i: Expr, _first: Expr | None) -> Stmt:
                     return BufferStore(target, tirx.exp(BufferLoad(source, [base + i]) - most), [base + i])
 
-                add, total = row.reduce("sum", 0.0, _plus, lambda i: BufferLoad(target, [base + i]))
+                summed, total = row.reduce("sum", 0.0, add, lambda i: BufferLoad(target, [base + i]))
                 share, bind_share = named("share", one / total)
 
                 def scale(i: Expr, first: Expr | None) -> Stmt:
                     by = share if first is None else tirx.Select(first, share, one)
                     return BufferStore(target, BufferLoad(target, [base + i]) * by, [base + i])
 
-                return sequence([*find, bind_most, row.each(power), *add, bind_share, row.each(scale)])
+                return sequence([*find, bind_most, row.each(power), *summed, bind_share, row.each(scale)])
 
             parallel = machine.parallel(_WORK * prod(rows) * length)
             return sequence(
@@ -60,7 +61,3 @@ class Softmax:
             )
 
         return finished(builder, variant.kernel, site.inputs, site.workload["out"], body)
-
-
-def _plus(a: Expr, b: Expr) -> Expr:
-    return a + b

@@ -14,10 +14,10 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 from tvm import tirx
-from tvm.tirx import BufferLoad, FloatImm, ForKind, IfThenElse
+from tvm.tirx import BufferLoad, ForKind, IfThenElse
 from tvm.tirx.stmt import AllocBuffer
 
-from joulefront.compile.kernels.machine import FAR_B, FLOAT_B, Machine
+from joulefront.compile.kernels.machine import FAR_B, FLOAT_B, LINE, Machine
 from joulefront.compile.kernels.tir import (
     Buffer,
     Expr,
@@ -31,11 +31,10 @@ from joulefront.compile.kernels.tir import (
     stack,
     store_vector,
     vector,
+    zeros,
 )
 
-_LINE_B = 64
 _WARM_B = 1 << 16  # weights as few as these are brought soon enough by the processor itself
-_L2 = 2  # the second level of the cache, in LLVM's words
 _CHAINS = 8  # independent sums that keep two multiply-add units of four cycles' latency busy
 _MAX_VECTORS = 4  # one pixel's accumulators stay a stack allocation (256 B of AVX-512)
 
@@ -143,18 +142,14 @@ def emit(
     splits = max(1, _CHAINS // (vectors * pixels))
     sums = [[stack(f"sum{pixel}_{part}", width) for part in range(splits)] for pixel in range(pixels)]
     buffers = [buffer for parts in sums for buffer in parts]
-    clear = [
-        store_vector(buffer, index(v * lanes), splat(_zero(), lanes), lanes)
-        for buffer in buffers
-        for v in range(vectors)
-    ]
+    clear = [store_vector(buffer, index(v * lanes), zeros(lanes), lanes) for buffer in buffers for v in range(vectors)]
 
     base, ahead = weights.number * (weights.depth * width), _ahead(weights, width)
 
     def step(run: Run, k: Expr, part: int) -> list[Stmt]:
         statements, columns = [], []
         if ahead is not None:
-            statements += [prefetch(weight, at, _L2) for at in ahead(run.first + k)]
+            statements += [prefetch(weight, at) for at in ahead(run.first + k)]
         for v in range(vectors):
             column, bind = let(f"w{v}", vector(weight, base + (run.first + k) * width + v * lanes, lanes), lanes)
             statements.append(bind)
@@ -215,12 +210,11 @@ def _ahead(weights: Panel, width: int) -> Callable[[Expr], list[Expr]] | None:
     if weights.count == 1 or weights.count * weights.depth * width * FLOAT_B < _WARM_B:
         return None
     following = tirx.min(weights.number + 1, index(weights.count - 1)) * (weights.depth * width)
-    lines = width * FLOAT_B / _LINE_B  # of the next panel, for each product
+    lines = width / LINE  # of the next panel, for each product
     if weights.tiles <= lines:
         every = int(lines // weights.tiles)
         return lambda k: [
-            following + (weights.tile * weights.depth * every + k * every + i) * (_LINE_B // FLOAT_B)
-            for i in range(every)
+            following + (weights.tile * weights.depth * every + k * every + i) * LINE for i in range(every)
         ]
     share = width // weights.tiles
     if share == 0:  # the panel is read so often that its own loads bring it
@@ -261,10 +255,6 @@ def _finish(
     if panels == 1:
         return pieces(odd)
     return IfThenElse(panel < panels - 1, pieces(width), pieces(odd))
-
-
-def _zero() -> Expr:
-    return FloatImm("float32", 0.0)
 
 
 def _load(buffer: Buffer, offset: Expr) -> Expr:

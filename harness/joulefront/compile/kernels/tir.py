@@ -85,11 +85,16 @@ def store_vector(buffer: Buffer, offset: Expr, value: Expr, lanes: int) -> Stmt:
     return tirx.BufferStore(buffer, value, [tirx.Ramp(offset, index(1), lanes)])
 
 
-def prefetch(buffer: Buffer, offset: Expr, locality: int) -> Stmt:
-    """Ask for the cache line of ``buffer[offset]``, into the first level (``locality`` 3) or the second (2)."""
+def prefetch(buffer: Buffer, offset: Expr) -> Stmt:
+    """Ask for the cache line of ``buffer[offset]``, into the second level of the cache."""
     address = tirx.address_of(tirx.BufferLoad(buffer, [offset]))
-    hints = (tirx.IntImm("int32", value) for value in (0, locality, 1))  # to read, how close, data
+    hints = (tirx.IntImm("int32", value) for value in (0, 2, 1))  # to read, the second level, data
     return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, *hints))
+
+
+def zeros(lanes: int) -> Expr:
+    """A float32 vector of zeros."""
+    return splat(tirx.FloatImm("float32", 0.0), lanes)
 
 
 def splat(value: Expr, lanes: int) -> Expr:

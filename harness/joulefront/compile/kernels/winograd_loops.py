@@ -18,7 +18,7 @@ from tvm.tirx.stmt import AllocBuffer
 
 from joulefront.compile.kernels import tiles
 from joulefront.compile.kernels.anchor import Anchor
-from joulefront.compile.kernels.machine import FLOAT_B, Machine
+from joulefront.compile.kernels.machine import LINE, Machine
 from joulefront.compile.kernels.tir import (
     Buffer,
     Expr,
@@ -35,11 +35,9 @@ from joulefront.compile.kernels.tir import (
     stack,
     store_vector,
     vector,
+    zeros,
 )
 from joulefront.compile.kernels.winograd_transforms import KERNEL, Transforms
-
-_LINE = 64 // FLOAT_B  # floats of a cache line
-_L2 = 2  # the second level of the cache, in LLVM's words
 
 
 def emit(anchor: Anchor, machine: Machine) -> Stmt:
@@ -151,11 +149,11 @@ class Plan(NamedTuple):
     @property
     def input_stride(self) -> int:
         """From one element of the transformed tiles to the next; not a power of two, which would share cache sets."""
-        return self.block * self.depth + _LINE
+        return self.block * self.depth + LINE
 
     @property
     def product_stride(self) -> int:
-        return self.block * self.width + _LINE
+        return self.block * self.width + LINE
 
     def place(self, tile: Expr) -> tuple[Expr, Expr, Expr]:
         """The image of a tile, and the row and column of its first output."""
@@ -207,7 +205,7 @@ def _transform(plan: Plan, tile: Expr, t: Expr, data: Buffer, patch: Buffer, inp
         left, right = tirx.max(index(0), -column), tirx.min(index(span), width - column)
 
         def clear(i: Expr) -> Stmt:
-            return store_vector(patch, i * lanes, splat(_zero(), lanes), lanes)
+            return store_vector(patch, i * lanes, zeros(lanes), lanes)
 
         def copy(i: Expr, j: Expr) -> Stmt:
             value = vector(data, corner + (i * width + j) * depth + c, lanes)
@@ -241,7 +239,7 @@ def _multiply(plan: Plan, panel: Expr, element: Expr, inputs: Buffer, weight: Bu
             binding = _Binding(lanes)
             columns = [binding(vector(weight, here + k * width + v * lanes, lanes)) for v in range(plan.vectors)]
             next_up = following + (number * depth + k) * ahead
-            fetch = [prefetch(weight, next_up + line, _L2) for line in range(0, ahead, _LINE)]
+            fetch = [prefetch(weight, next_up + line) for line in range(0, ahead, LINE)]
             for pixel, total in enumerate(sums):
                 at = element * plan.input_stride + (t + pixel) * depth + k
                 value = binding(splat(BufferLoad(inputs, [at]), lanes))
@@ -257,7 +255,7 @@ def _multiply(plan: Plan, panel: Expr, element: Expr, inputs: Buffer, weight: Bu
         return sequence(
             [
                 *(AllocBuffer(total) for total in sums),
-                *(store_vector(total, place, splat(_zero(), lanes), lanes) for total in sums for place in places),
+                *(store_vector(total, place, zeros(lanes), lanes) for total in sums for place in places),
                 loop("k", depth, step),
                 *(keep(pixel, place) for pixel in range(size) for place in places),
             ]
@@ -341,10 +339,6 @@ def _vectors(count: int, lanes: int, body: Callable[[Expr, int], Stmt]) -> Stmt:
     return loop(
         "v", -(-count // lanes), lambda v: body(tirx.min(v * lanes, index(last)) if count % lanes else v * lanes, lanes)
     )
-
-
-def _zero() -> Expr:
-    return tirx.FloatImm("float32", 0.0)
 
 
 def _shares(panels: int, threads: int) -> int:
