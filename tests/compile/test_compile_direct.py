@@ -42,6 +42,12 @@ def every(self: Module, x: Tensor) -> Tensor:
     return F.dropout(mixed.mean(2).reshape(1, 8), training=False) + parts.mean((2, 3))[:, :8].softmax(-1)
 
 
+def padded_by_words(self: Module, x: Tensor) -> Tensor:
+    """Convolutions whose padding is a word."""
+    weight, bias = self.conv.weight, self.conv.bias
+    return F.conv2d(x, weight, bias, padding="same") + F.conv2d(F.pad(x, (1, 1, 1, 1)), weight, bias, padding="valid")
+
+
 def read_again(self: Module, x: Tensor) -> Tensor:
     """What is written over is read again afterwards, by the name that it had."""
     y = self.conv(x)
@@ -70,7 +76,9 @@ def batch_statistics(_self: Module, x: Tensor) -> Tensor:
     return F.batch_norm(x, None, None, training=True)
 
 
-@pytest.mark.parametrize("function", [every, read_again, under_another_name, through_a_view, batch_statistics])
+@pytest.mark.parametrize(
+    "function", [every, padded_by_words, read_again, under_another_name, through_a_view, batch_statistics]
+)
 def test_the_import_is_right_by_whichever_way(function: Callable[[Module, Tensor], Tensor], tmp_path: Path) -> None:
     model, x = settled(Module(function)), torch.randn(1, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     assert direct.is_known(torch.export.export(model, (x,))) == (function in {every, read_again})

@@ -65,6 +65,8 @@ def _is_known(node: Any) -> bool:
         return len(node.args) == 3 and set(node.kwargs) <= {"scale"} and node.args[0].meta["val"].dim() == 4
     if name == "layer_norm":  # the importer asks for its weight and bias
         return len(node.args) > 3 and None not in node.args[2:4]
+    if name in {"conv1d", "conv2d"}:  # the importer knows no padding by words
+        return str(node.target._overloadname) == "default"
     if name in {"dropout", "dropout_"}:
         return node.args[2] is False
     if name == "batch_norm":  # without running statistics it computes them from the batch
