@@ -70,7 +70,7 @@ def _broadcast(view: View, batch: Sequence[int]) -> View:
 
 
 class Batched:
-    """``data @ other``, with the second operand packed by the kernel itself."""
+    """``data @ other`` of (…, rows, depth) and (…, depth, columns), with the second operand packed by the kernel itself."""
 
     name = "batched"
     operator = "batched"

@@ -19,7 +19,7 @@ def constant(expr: Any) -> NDArray[Any] | None:
 
 
 def shape_of(expr: Any) -> tuple[int, ...] | None:
-    """The shape of a tensor, if all of it is known."""
+    """The shape of a tensor, in elements, if all of it is known."""
     kind = expr.ty
     if not isinstance(kind, relax.TensorType) or kind.shape is None:
         return None

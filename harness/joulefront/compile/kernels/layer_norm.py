@@ -22,6 +22,8 @@ _WORK = 6  # three passes over a row take about as long as so many multiply-adds
 class LayerNorm:
     """(x - mean(x)) / sqrt(var(x) + epsilon) of each row, times a weight and plus a bias.
 
+    Rows are what float32 data (…, *normalized shape) has along its last axes; weight and bias have the normalized shape.
+
     The mean comes first and then the variance about it, as in torch: the mean of the squares would lose too much.
     """
 

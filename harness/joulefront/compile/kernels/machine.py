@@ -9,7 +9,8 @@ from joulefront.records import Target
 FLOAT_B = 4
 LINE = 16  # floats of a cache line
 FAR_B = 16  # bytes a cycle that one core reads from beyond its second level of cache
-SERIAL_MACS = 200_000  # of each lane: some 25 µs, below which the hand-over to a second core (some 5 µs) eats what it gains
+# Of each lane: some 25 µs, below which the hand-over to a second core (some 5 µs) eats what it gains.
+SERIAL_MACS = 200_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _WORK = 20  # an exponential takes about as long as so many multiply-adds
 
 
 class Softmax:
-    """exp(x - max(x)) over its sum, for each row."""
+    """exp(x - max(x)) over its sum, for each row of float32 data (…, length)."""
 
     name = "softmax"
     operator = "softmax"

@@ -44,7 +44,7 @@ def emit(anchor: Anchor, machine: Machine) -> Stmt:
     """The code of a convolution: see the module."""
     data, declare_data = flat(anchor.inputs[0])
     weight, declare_weight = flat(anchor.inputs[1])
-    plan = Plan.of(anchor, machine)
+    plan = _Plan.of(anchor, machine)
 
     def block(number: Expr, share: Expr) -> Stmt:
         first = tirx.min(number * plan.block, index(plan.tiles - plan.block))
@@ -75,7 +75,7 @@ def emit(anchor: Anchor, machine: Machine) -> Stmt:
     return sequence([declare_data, declare_weight, nest(extents, block, parallel=plan.parallel)])
 
 
-class Plan(NamedTuple):
+class _Plan(NamedTuple):
     """The extents of a convolution and how it is cut; strides in elements."""
 
     transforms: Transforms
@@ -93,7 +93,7 @@ class Plan(NamedTuple):
     parallel: bool
 
     @classmethod
-    def of(cls, anchor: Anchor, machine: Machine) -> Plan:
+    def of(cls, anchor: Anchor, machine: Machine) -> _Plan:
         (size,), (block,), (vectors, pixels) = (anchor.integers(name) for name in ("size", "block", "tile"))
         shape, out = dims(anchor.inputs[0]), anchor.shape
         rows, columns = -(-out[1] // size), -(-out[2] // size)
@@ -165,7 +165,7 @@ class Plan(NamedTuple):
         )
 
 
-def _transform(plan: Plan, tile: Expr, t: Expr, data: Buffer, patch: Buffer, inputs: Buffer) -> Stmt:
+def _transform(plan: _Plan, tile: Expr, t: Expr, data: Buffer, patch: Buffer, inputs: Buffer) -> Stmt:
     """The transformed input of one tile."""
     span, depth = plan.span, plan.depth
     height, width = plan.shape[1:3]
@@ -221,7 +221,7 @@ def _transform(plan: Plan, tile: Expr, t: Expr, data: Buffer, patch: Buffer, inp
     return IfThenElse(inside, _vectors(depth, plan.lanes, whole), _vectors(depth, plan.lanes, edge))
 
 
-def _multiply(plan: Plan, panel: Expr, element: Expr, inputs: Buffer, weight: Buffer, products: Buffer) -> Stmt:
+def _multiply(plan: _Plan, panel: Expr, element: Expr, inputs: Buffer, weight: Buffer, products: Buffer) -> Stmt:
     """The products of one element of the block's tiles with one panel's weights."""
     lanes, width, depth = plan.lanes, plan.width, plan.depth
     slices = plan.panels * plan.span**2
@@ -275,7 +275,7 @@ def _multiply(plan: Plan, panel: Expr, element: Expr, inputs: Buffer, weight: Bu
     return sequence(statements)
 
 
-def _store(plan: Plan, panel: Expr, tile: Expr, t: Expr, products: Buffer, anchor: Anchor) -> Stmt:
+def _store(plan: _Plan, panel: Expr, tile: Expr, t: Expr, products: Buffer, anchor: Anchor) -> Stmt:
     """One tile's products of a panel, transformed back, finished and stored."""
     span, size, width = plan.span, plan.size, plan.width
     image, row, column = plan.place(tile)
