@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,11 +20,17 @@ TARGETS = {"avx2": Target("x86_64-linux-gnu", "x86-64-v3", (), 8, 16)}
 if WITH_AVX512:
     TARGETS["avx512"] = Target("x86_64-linux-gnu", "x86-64-v4", (), 16, 32)
 WIDEST = list(TARGETS.values())[-1]
+_LOADED: dict[Path, str] = {}  # what each path held when it was loaded
 NEON = Target("aarch64-linux-gnu", "cortex-a72", (), 4, 32)
 
 
 def run(library: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The outputs of ``main`` for the inputs."""
+    """The outputs of ``main`` for the inputs. Each library needs a path of its own: see the assertion."""
+    contents = hashlib.sha256(library.read_bytes()).hexdigest()
+    loaded = _LOADED.setdefault(library.absolute(), contents)
+    assert loaded == contents, (
+        f"{library} was loaded before: for a path that it has seen, the loader gives the first one"
+    )
     vm = tvm_ffi.load_module(str(library.absolute()))["vm_load_executable"]()
     vm["vm_initialization"](1, 0, 2)
     outputs = vm["main"](*(_aligned(tensor) for tensor in inputs))
@@ -34,6 +41,11 @@ def difference(model: nn.Module, inputs: tuple[Tensor, ...], target: Target, fol
     """The largest error of the compiled model, relative to the largest magnitude of torch's output."""
     library = folder / "model.so"
     TvmCompiler(target).compile(model, inputs, library)
+    return error(model, inputs, library)
+
+
+def error(model: nn.Module, inputs: tuple[Tensor, ...], library: Path) -> float:
+    """The largest error of the library compiled of the model, relative to the largest magnitude of torch's output."""
     with torch.inference_mode():
         expected = model(*inputs)
     outputs = run(library, inputs)

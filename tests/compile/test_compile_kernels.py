@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from tvm import tirx
 from tvm.sym import Analyzer
 
 from joulefront.compile.export import imported
-from joulefront.compile.kernels import Choice, Machine, machine, tiles
+from joulefront.compile.kernels import Choice, Machine, tiles
 from joulefront.compile.kernels.conv2d import Conv2d
 from joulefront.compile.kernels.dense import Dense
 from joulefront.compile.lower import lower
@@ -118,16 +117,6 @@ networks = st.builds(
     st.lists(products(), min_size=2, max_size=2),
     st.lists(depthwise(), min_size=1, max_size=1),
 )
-
-
-@pytest.fixture(params=[*TARGETS, "threads"])
-def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Target:
-    """Each vector length on one thread, and one on two threads with every kernel in parallel, however small."""
-    if request.param != "threads":
-        return TARGETS[request.param]
-    assert tvm_ffi.get_global_func("runtime.NumThreads")() == 2
-    monkeypatch.setattr(machine, "SERIAL_MACS", 0)
-    return replace(list(TARGETS.values())[-1], threads=2)
 
 
 def edges() -> Branches:

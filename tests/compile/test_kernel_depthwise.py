@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-import tvm_ffi
-from loading import NEON, TARGETS, WIDEST, difference
+from loading import NEON, WIDEST, difference
 from torch import Tensor, nn
 
 from joulefront.compile.compiler import TvmCompiler
-from joulefront.compile.kernels import Choice, Machine, machine
+from joulefront.compile.kernels import Choice, Machine
 from joulefront.compile.kernels.depthwise import Depthwise
 from joulefront.records import Target, Variant, Workload
 
@@ -58,16 +56,6 @@ class Depthwises(nn.Module):
 def network(cases: list[Case]) -> Depthwises:
     torch.manual_seed(0)
     return Depthwises(cases).eval()
-
-
-@pytest.fixture(params=[*TARGETS, "threads"])
-def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Target:
-    """Each vector length on one thread, and the widest on two with every kernel in parallel, however small."""
-    if request.param != "threads":
-        return TARGETS[request.param]
-    assert tvm_ffi.get_global_func("runtime.NumThreads")() == 2
-    monkeypatch.setattr(machine, "SERIAL_MACS", 0)
-    return replace(WIDEST, threads=2)
 
 
 def test_depthwise_computes_what_torch_does(target: Target, tmp_path: Path) -> None:

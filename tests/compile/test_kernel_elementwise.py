@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 import tvm
-import tvm_ffi
 from hypothesis import given
 from hypothesis import strategies as st
-from loading import TARGETS, WIDEST, difference
+from loading import difference
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tvm import tirx
 
-from joulefront.compile.kernels import machine, pieces
+from joulefront.compile.kernels import pieces
 from joulefront.records import Target
 
 
@@ -51,16 +48,6 @@ class Moves(nn.Module):
             torch.cat([a.transpose(2, 3), b.transpose(2, 3) * 2], 1),
             a.reshape(2, 19, -1).transpose(1, 2),
         )
-
-
-@pytest.fixture(params=[*TARGETS, "threads"])
-def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Target:
-    """Each vector length on one thread, and the widest on two with every function in parallel, however small."""
-    if request.param != "threads":
-        return TARGETS[request.param]
-    assert tvm_ffi.get_global_func("runtime.NumThreads")() == 2
-    monkeypatch.setattr(machine, "SERIAL_MACS", 0)
-    return replace(WIDEST, threads=2)
 
 
 def test_what_moves_data_moves_it_as_torch_does(target: Target, tmp_path: Path) -> None:

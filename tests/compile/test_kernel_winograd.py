@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 
 from joulefront.compile import compiler, schedule
 from joulefront.compile.compiler import TvmCompiler
-from joulefront.compile.kernels import KERNELS, Choice, machine
+from joulefront.compile.kernels import KERNELS, Choice
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.winograd import Winograd
 from joulefront.records import Target, Variant, Workload
@@ -90,11 +89,7 @@ def layer(depth: int, channels: int, side: int, **others: tuple[int, ...]) -> Wo
     return Workload("conv2d", tuple((extents | others).items()))
 
 
-@pytest.mark.parametrize("name", [*TARGETS, "threads"])
-def test_it_computes_what_torch_does(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    target: Target = replace(WIDEST, threads=2) if name == "threads" else TARGETS[name]
-    if name == "threads":
-        monkeypatch.setattr(machine, "SERIAL_MACS", 0)
+def test_it_computes_what_torch_does(target: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forced(monkeypatch)
     torch.manual_seed(0)
     assert difference(Layers().eval(), (torch.randn(4 * 17 * 32),), target, tmp_path) <= 1e-5
