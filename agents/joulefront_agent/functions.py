@@ -49,8 +49,8 @@ class Functions:
             raise LookupError(f"the library has no function {function.name!r}")
         tensors = [self._tensor(position, argument) for position, argument in enumerate(function.arguments)]
         warm = [
-            (tensor.data_ptr(), argument.size_b)
-            for tensor, argument in zip(tensors, function.arguments)  # noqa: B905 -- Python 3.9
+            (tensors[position].data_ptr(), argument.size_b)
+            for position, argument in enumerate(function.arguments)
             if argument.warm
         ]
 

@@ -107,7 +107,7 @@ def _is_cheap(block: Any) -> bool:
         return call
 
     tvm_ffi.structural_map(block.body.value, (Call, note))
-    return calls <= {"tirx.if_then_else", "tirx.likely"}
+    return calls <= {"prim.if_then_else", "prim.likely"}
 
 
 def _fused(function: Any, choice: Choice) -> Stmt | None:
