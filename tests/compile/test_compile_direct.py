@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from joulefront.compile import direct
+from joulefront.compile.compiler import TvmCompiler
+from joulefront.errors import CompileError
 
 
 class Module(nn.Module):
@@ -83,3 +85,17 @@ def test_the_import_is_right_by_whichever_way(function: Callable[[Module, Tensor
     model, x = settled(Module(function)), torch.randn(1, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     assert direct.is_known(torch.export.export(model, (x,))) == (function in {every, read_again})
     assert difference(model, (x,), WIDEST, tmp_path) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda _, x: torch.add(x, x, alpha=2), r"add with alpha=2: multiply first"),
+        (lambda _, x: F.avg_pool2d(x, 2, divisor_override=3), r"avg_pool2d with divisor_override=3: divide afterwards"),
+    ],
+)
+def test_what_tvm_would_compute_wrongly_is_refused(
+    function: Callable[[Module, Tensor], Tensor], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CompileError, match=message):
+        TvmCompiler(WIDEST).compile(Module(function).eval(), (torch.ones(1, 3, 12, 12),), tmp_path / "model.so")

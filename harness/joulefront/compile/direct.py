@@ -17,10 +17,10 @@ from tvm.relax import op
 _KNOWN = frozenset(
     """
     adaptive_avg_pool1d adaptive_avg_pool2d add add_ avg_pool1d avg_pool2d batch_norm cat chunk clone concat
-    contiguous conv1d conv2d div div_ dropout dropout_ exp expand flatten gelu getitem hardsigmoid hardsigmoid_
+    contiguous conv1d conv2d div dropout dropout_ exp expand flatten gelu getitem hardsigmoid
     hardswish hardswish_ hardtanh hardtanh_ layer_norm linear matmul max_pool1d max_pool2d mean mul mul_ neg
-    permute relu relu6 relu6_ relu_ reshape scaled_dot_product_attention select sigmoid sigmoid_ silu silu_ slice
-    softmax split split_with_sizes squeeze sub sub_ tanh tanh_ transpose unbind unsqueeze view
+    permute relu relu6 relu6_ relu_ reshape scaled_dot_product_attention select sigmoid silu silu_ slice
+    softmax split split_with_sizes squeeze sub tanh transpose unbind unsqueeze view
     """.split()  # noqa: SIM905 -- a list would take a line for each
 )
 
@@ -38,6 +38,16 @@ def is_known(program: ExportedProgram) -> bool:
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
     place = {node: number for number, node in enumerate(program.graph.nodes)}
     return all(_is_known(node) and (not _writes(node) or _is_last(node, place)) for node in calls)
+
+
+def misread(program: ExportedProgram) -> str | None:
+    """What of the graph TVM's importer takes for something else, decomposed or not, and what to write instead."""
+    for node in program.graph.nodes:
+        if node.op == "call_function" and _name(node) in {"add", "add_", "sub", "sub_"} and "alpha" in node.kwargs:
+            return f"{_name(node)} with alpha={node.kwargs['alpha']}: multiply first"
+        if node.op == "call_function" and _name(node).startswith("avg_pool") and len(node.args) > 6:
+            return f"{_name(node)} with divisor_override={node.args[6]}: divide afterwards"
+    return None
 
 
 def _name(node: Any) -> str:

@@ -41,6 +41,8 @@ def imported(model: nn.Module, example: tuple[Tensor, ...]) -> Any:
             program = torch.export.export(model, example)
         except Exception as error:
             raise _export_error(model, error) from error
+        if misread := direct.misread(program):
+            raise CompileError(f"{type(model).__name__} uses what TVM would compute wrongly: {misread}")
         try:
             if direct.is_known(program):
                 return from_exported_program(
