@@ -75,7 +75,7 @@ class Tuner:
             tried += len(some)
         self._listener.stage(f"measuring {self._given.name} untuned and tuned")
         before, after = (self._measured(variants) for variants in (NOTHING, self._known()))
-        kept = after.latency_s.low <= before.latency_s.high
+        kept = not changed or after.latency_s.value <= before.latency_s.value
         if not kept:  # together, the changes made the model slower
             for workload, choice, untuned in changed:
                 self._record(workload, replace(choice, variant=untuned, latency_s=choice.untuned_s))
