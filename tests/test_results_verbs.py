@@ -205,13 +205,19 @@ def _until(terminal: int, expected: bytes) -> bytes:
     return written
 
 
+# Where a suite runs in the background, Ctrl-C is ignored, and so it would be by what the suite starts.
+_WATCH = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from joulefront.cli import main; main()"
+)
+
+
 @pytest.mark.parametrize("how", ["settled", "Ctrl-C"])
 def test_watching_ends_by_itself_or_by_ctrl_c(tmp_path: Path, how: str) -> None:
     folder = write_study(tmp_path, count=6, settled=False)
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     watching = subprocess.Popen(
-        [sys.executable, "-c", "from joulefront.cli import main; main()", "watch", str(folder)],
+        [sys.executable, "-c", _WATCH, "watch", str(folder)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
