@@ -8,8 +8,8 @@ arXiv:2301.12900).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 import torch_pruning
@@ -69,6 +69,19 @@ class Groups:
     def by_name(self) -> dict[str, ChannelGroup]:
         """The groups that can be cut, by their names."""
         return {group.name: group for group in self.groups}
+
+    def without(self, dropped: Collection[str]) -> Groups:
+        """What is left of the groups when the modules named ``dropped`` are taken out, by the same names.
+
+        Their axes go, and so do the groups that lay in these modules alone.
+        """
+        if not dropped:
+            return self
+        left = [
+            replace(group, axes=tuple(axis for axis in group.axes if not inside(axis.tensor, dropped)))
+            for group in self.groups
+        ]
+        return replace(self, groups=tuple(group for group in left if group.axes))
 
 
 class _Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]  # the library has no types
@@ -134,6 +147,11 @@ def _disjoint(groups: list[ChannelGroup], fixed: dict[str, str]) -> list[Channel
             owner[axis.owned] = number
     fixed |= {name: f"torch-pruning mixes its channels up with those of {other!r}" for name, other in clashes.items()}
     return [group for group in groups if group.name not in clashes]
+
+
+def inside(name: str, modules: Collection[str]) -> bool:
+    """Whether the tensor or module of the qualified ``name`` is one of the ``modules`` or lies in one."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def shapes(outputs: object) -> tuple[tuple[int, ...], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,60 +17,74 @@ from joulefront.errors import PruneError
 from joulefront.plugins import describe
 from joulefront.protocols import Criterion
 from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups, shapes
-from joulefront.records import Genome, Space
+from joulefront.records import Pruning
 
 
 def cut(
     model: nn.Module,
     example: Example,
-    space: Space,
-    genome: Genome,
+    pruning: Pruning,
     criterion: Criterion,
     *,
     groups: Groups | None = None,
 ) -> nn.Module:
-    """A copy of ``model`` that keeps, of each gene's channels, as many as ``genome`` says: those of the highest score.
+    """A copy of ``model`` without the blocks and, of each group, the channels that ``pruning`` takes away.
 
-    All scores come from the uncut model, so that no gene's outcome depends on another's; of equal scores the first
-    channel is kept. The copy is in eval mode and gives outputs of the same shape. ``groups``, what ``find_groups`` says
-    of the model, saves finding them again (0.1 to 1 s).
+    The channels of the highest score stay. All scores come from the uncut model, so that no group's outcome depends on
+    another's; of equal scores the first channel is kept. The copy is in eval mode and gives outputs of the same shape.
+    ``groups``, what ``find_groups`` says of the model, saves finding them again (0.1 to 1 s). Single weights
+    (``pruning.sparsity``) are not zeroed here.
 
-    Raises PruneError when the space is of another model, a score is no number, or the cut network does not work.
+    Raises PruneError when the pruning is of another model, a score is no number, or the cut network does not work.
     """
     groups = groups or find_groups(model, example)
-    keep: dict[str, Tensor] = {}
     tensors = dict(model.state_dict())
-    for name, width in space.widths(genome).items():
-        group = _find(groups, name)
-        _check_width(group, width)
-        if width < group.channels:
-            keep[name] = _best(group, width, _scores(group, tensors, criterion))
-    return shrink(model, example, groups, keep)
+    keep = {
+        group.name: _best(group, width, _scores(group, tensors, criterion))
+        for group, width in _chosen(groups, pruning)
+        if width < group.channels
+    }
+    return shrink(model, example, groups, keep, pruning.dropped)
+
+
+def cut_to(model: nn.Module, example: Example, pruning: Pruning, *, groups: Groups | None = None) -> nn.Module:
+    """A copy of ``model`` of the shapes that ``pruning`` leaves, with the first channels of each group: a place for weights.
+
+    Raises PruneError as ``cut``.
+    """
+    groups = groups or find_groups(model, example)
+    keep = {group.name: torch.arange(width) for group, width in _chosen(groups, pruning)}
+    return shrink(model, example, groups, keep, pruning.dropped)
 
 
 def cut_to_widths(
     model: nn.Module, example: Example, widths: Mapping[str, int], *, groups: Groups | None = None
 ) -> nn.Module:
-    """A copy of ``model`` in which each group named in ``widths`` has its first so many channels: a place for weights.
+    """As ``cut_to``, where only channels go."""
+    return cut_to(model, example, Pruning(widths), groups=groups)
 
-    Raises PruneError as ``cut``.
+
+def drop(model: nn.Module, names: Collection[str]) -> nn.Module:
+    """A copy of ``model`` with nn.Identity in the place of the modules ``names``; whether it runs is not looked at.
+
+    Raises PruneError for a name that the model does not have.
     """
-    groups = groups or find_groups(model, example)
-    for name, width in widths.items():
-        _check_width(_find(groups, name), width)
-    return shrink(model, example, groups, {name: torch.arange(width) for name, width in widths.items()})
+    return _drop(copy.deepcopy(model), names)
 
 
-def shrink(model: nn.Module, example: Example, groups: Groups, keep: Mapping[str, Tensor]) -> nn.Module:
+def shrink(
+    model: nn.Module, example: Example, groups: Groups, keep: Mapping[str, Tensor], dropped: Collection[str] = ()
+) -> nn.Module:
     """A copy of ``model`` with only the channels ``keep``, ascending, of each group named there, and all of the others.
 
+    Without the blocks ``dropped``, if any; groups that went with them may be named in ``keep``. The copy is in eval mode.
     Raises PruneError when the cut network does not run, or its outputs have another shape.
     """
-    small = copy.deepcopy(model).eval()
+    small = _drop(copy.deepcopy(model).eval(), dropped)
     kept: dict[tuple[str, int], Tensor] = {}
-    by_name = groups.by_name
+    by_name = groups.without(dropped).by_name
     for name, channels in keep.items():
-        for axis in by_name[name].axes:
+        for axis in by_name[name].axes if name in by_name else ():
             key = axis.tensor, axis.dim
             mask = kept.setdefault(key, torch.ones(axis.size, dtype=torch.bool))
             mask[axis.owned.flatten()] = False
@@ -120,6 +134,26 @@ def _find(groups: Groups, name: str) -> ChannelGroup:
     if name not in by_name:
         raise PruneError(f"the model has no channels named {name!r} that can be cut; {nearest(name, by_name)}")
     return by_name[name]
+
+
+def _chosen(groups: Groups, pruning: Pruning) -> list[tuple[ChannelGroup, int]]:
+    """The groups that ``pruning`` decides on and their widths, without those that go with a block."""
+    left = groups.without(pruning.dropped).by_name
+    for name, width in pruning.widths.items():
+        _check_width(_find(groups, name), width)
+    return [(left[name], width) for name, width in pruning.widths.items() if name in left]
+
+
+def _drop(model: nn.Module, names: Collection[str]) -> nn.Module:
+    """``model`` itself, with nn.Identity in the place of the modules ``names``."""
+    modules = {name for name, _ in model.named_modules() if name}
+    for name in names:
+        if name not in modules:
+            raise PruneError(f"the model has no block {name!r}; {nearest(name, modules)}")
+    for name in names:
+        path, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(path), attribute, nn.Identity())
+    return model
 
 
 def _check_width(group: ChannelGroup, width: int) -> None:

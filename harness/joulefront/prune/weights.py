@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -12,7 +11,8 @@ from torch import nn
 
 from joulefront.errors import StoreError
 from joulefront.prune.groups import Example, Groups
-from joulefront.prune.surgery import cut_to_widths
+from joulefront.prune.surgery import cut_to
+from joulefront.records import Pruning
 
 
 def save(model: nn.Module, path: Path) -> None:
@@ -25,14 +25,14 @@ def save(model: nn.Module, path: Path) -> None:
 
 
 def load(
-    model: nn.Module, example: Example, widths: Mapping[str, int], path: Path, *, groups: Groups | None = None
+    model: nn.Module, example: Example, pruning: Pruning, path: Path, *, groups: Groups | None = None
 ) -> nn.Module:
-    """The pruned network that ``save`` wrote: ``model``, unpruned, cut to ``widths`` and given the weights in ``path``.
+    """The pruned network that ``save`` wrote: ``model``, unpruned, cut as ``pruning`` says and given the weights in ``path``.
 
     ``model`` itself is left as it is; ``groups`` as for ``cut``. Raises StoreError when the file cannot be
-    read, is damaged or holds another network, and PruneError when the widths are not of this model.
+    read, is damaged or holds another network, and PruneError when the pruning is not of this model.
     """
-    small = cut_to_widths(model, example, widths, groups=groups)
+    small = cut_to(model, example, pruning, groups=groups)
     try:
         small.load_state_dict(parse(path.read_bytes()), strict=True)
     except OSError as error:
@@ -40,5 +40,5 @@ def load(
     except SafetensorError as error:
         raise StoreError(f"{path}: damaged: {error}") from error
     except RuntimeError as error:
-        raise StoreError(f"{path}: holds another network than one of these widths: {error}") from error
+        raise StoreError(f"{path}: holds another network than one that is pruned so: {error}") from error
     return small
