@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from joulefront_agent import blame, conditions, cores, sensors, timing, turns, wire
+from joulefront_agent.memory import Peak
 from joulefront_agent.reading import STUCK_S, Sensor, within
 from joulefront_agent.wire import Failure
 from joulefront_agent.wire_time import Step, Timing
@@ -58,19 +59,35 @@ def main() -> int:
 def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     """Do what ``run`` asks for. Raises Failure, and whatever the runtime raises."""
     from joulefront_agent.network import Network
+    from joulefront_agent.runtime import Runtime
 
     allowed = os.sched_getaffinity(0)
     used = cores.fastest(root, run.threads)
     # Sampling is to take nothing from the network, where there is another core for it.
     sensor = _sensor(root, run.meter, allowed.difference(used) or allowed) if run.energy_s else None
     before = {**conditions.read(root), "cores": ",".join(map(str, used)) if run.pin_threads else None}
+    Runtime(runtime)  # so that it is there, and its memory counts as none of the network's
+    memory = Peak(root)
     network = Network(runtime, run.library, run.inputs)
     network.use(used, run.pin_threads)
+    network.run(1)  # what it needs it has by then; samples, outputs and a sensor's readings take memory of their own
+    memory_b, memory_reason = memory.added_b()
     outputs = network.outputs() if run.outputs else ()
     warm_up_s, steady = timing.warm_up(network.time, run.warm_up_s)
     samples_s, steps = timing.sample(network.time, run.sample_s, run.samples, run.sample_limit_s)
     energy = timing.energy(network.run, statistics.median(samples_s), sensor, run.energy_s) if sensor else None
-    return wire.Ran(outputs, tuple(samples_s), steps, warm_up_s, steady, energy, before, conditions.read(root))
+    return wire.Ran(
+        outputs,
+        tuple(samples_s),
+        steps,
+        warm_up_s,
+        steady,
+        energy,
+        memory_b,
+        memory_reason,
+        before,
+        conditions.read(root),
+    )
 
 
 def time(timing: Timing, runtime: str, root: Path, report: Callable[[Step], None]) -> None:

@@ -44,7 +44,7 @@ __all__ = [
     "plain",
 ]
 
-VERSION = 3
+VERSION = 4
 
 PING_S = 5.0
 """The harness sends something at least so often, in s."""
@@ -190,7 +190,9 @@ class Ran:
 
     ``outputs`` are there when they were asked for. ``samples_s`` holds the time of every inference after warm-up, in s,
     but for those, ``clock_steps`` of them, during which the device's clock was set back.
-    ``steady`` says whether warm-up met its test. ``before`` and ``after`` are the machine's conditions.
+    ``steady`` says whether warm-up met its test. ``memory_b`` is the most memory that the network added to the process
+    while it was loaded and first run, in bytes, or None with a ``memory_reason``. ``before`` and ``after`` are the
+    machine's conditions.
     """
 
     outputs: tuple[Tensor, ...]
@@ -199,6 +201,8 @@ class Ran:
     warm_up_s: float
     steady: bool
     energy: Energy | None
+    memory_b: int | None
+    memory_reason: str | None
     before: dict[str, Any]
     after: dict[str, Any]
 
@@ -218,6 +222,8 @@ class Ran:
         )
         if not samples:
             raise WireError("samples_s: expected at least one sample")
+        if (table["memory_b"] is None) is (table["memory_reason"] is None):
+            raise WireError("memory_b: expected it, or else a memory_reason")
         return cls(
             outputs=tuple(Tensor.from_wire(item) for item in list_of(table["outputs"], "outputs")),
             samples_s=samples,
@@ -225,6 +231,10 @@ class Ran:
             warm_up_s=take(table["warm_up_s"], "warm_up_s", float, least=0),
             steady=take(table["steady"], "steady", bool),
             energy=None if table["energy"] is None else Energy.from_wire(table["energy"]),
+            memory_b=None if table["memory_b"] is None else take(table["memory_b"], "memory_b", int, least=0),
+            memory_reason=None
+            if table["memory_reason"] is None
+            else take(table["memory_reason"], "memory_reason", str),
             before=plain(table["before"], "before"),
             after=plain(table["after"], "after"),
         )

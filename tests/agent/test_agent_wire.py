@@ -32,6 +32,8 @@ RAN = wire.Ran(
     warm_up_s=0.1,
     steady=True,
     energy=ENERGY,
+    memory_b=1 << 20,
+    memory_reason=None,
     before={"governor": None, "temperature_c": 41.5},
     after={"governor": "performance", "temperature_c": 42.0},
 )
@@ -131,6 +133,10 @@ def test_every_key_of_a_run_is_needed(key):
         ("before", {"a": [1]}),
         ("after", {"a": True}),
         ("steady", None),
+        ("memory_b", 1.5),
+        ("memory_b", -1),
+        ("memory_b", None),
+        ("memory_reason", "both"),
     ],
 )
 def test_what_ran_is_checked_as_well(key, value):

@@ -21,7 +21,7 @@ from joulefront.errors import (
     TransportError,
     WrongOutput,
 )
-from joulefront.records import Array, Job
+from joulefront.records import Array, Estimate, Job
 from joulefront_agent import wire
 from joulefront_devices import Device
 
@@ -39,9 +39,9 @@ def open_bench(monkeypatch):
     """Opens a bench on a scripted transport."""
     monkeypatch.setattr("joulefront.bench.settle.sleep", lambda seconds: None)
 
-    def opened(transport, name="scripted", config=None, **device):
+    def opened(transport, name="scripted", config=None, tail=False, **device):
         monkeypatch.setattr(module.plugins, "build", lambda *args, **kwargs: transport)
-        return Bench(Device(name=name, **device), config or MeasureConfig(), 1)
+        return Bench(Device(name=name, **device), config or MeasureConfig(), 1, tail=tail)
 
     return opened
 
@@ -102,6 +102,40 @@ def test_the_full_grade_is_more_thorough(open_bench, job):
         assert bench.measure(job, "full").grade == "full"
     assert (len(screening.asked), len(full.asked)) == (3, 5)
     assert full.asked[0]["samples"] > screening.asked[0]["samples"]
+
+
+def test_a_tail_takes_its_samples_whatever_the_time(open_bench, job):
+    plain, tail = agent(1e-3), agent(1e-3, samples_s=(1e-3,) * 100)
+    with open_bench(ScriptedTransport(run=plain)) as bench:
+        measured = bench.measure(job, "screening")
+    assert (measured.latency_p99_s, measured.latency_p99_reason) == (
+        None,
+        "a 99th percentile needs 100 samples a repeat, and there was time for 5",
+    )
+    with open_bench(ScriptedTransport(run=tail), config=MeasureConfig(time_s=6.0, timeout_s=50.0), tail=True) as bench:
+        measured = bench.measure(job, "screening")
+    assert (measured.latency_p99_s, measured.latency_p99_reason) == (Estimate(1e-3, 1e-3, 1e-3), None)
+    asked = tail.asked[0]
+    assert (asked["samples"], asked["sample_s"], asked["sample_limit_s"]) == (100, 1.0, 50.0)
+    assert asked["timeout_s"] >= 50.0 + asked["sample_limit_s"]  # what is asked for is no sign of a hang
+    assert plain.asked[0]["sample_limit_s"] < 1.0
+
+
+def test_the_memory_is_that_of_all_repeats_or_has_a_reason(open_bench, job):
+    sizes = iter([1000, 1200, 1100])
+
+    def run(params, known=True):
+        outputs = GOOD if params["outputs"] else ()
+        told = {"memory_b": next(sizes)} if known else {"memory_b": None, "memory_reason": "no /proc there"}
+        return ran(1e-3, outputs=outputs, **told).to_wire()
+
+    with open_bench(ScriptedTransport(run=run)) as bench:
+        memory_b = bench.measure(job, "screening").memory_b
+    assert memory_b.value == 1100
+    assert memory_b.low < 1000 < 1200 < memory_b.high
+    with open_bench(ScriptedTransport(run=lambda params: run(params, known=False))) as bench:
+        measured = bench.measure(job, "screening")
+    assert (measured.memory_b, measured.memory_reason) == (None, "no /proc there")
 
 
 def test_a_scattered_network_is_repeated_until_the_interval_is_narrow(open_bench, job):

@@ -30,6 +30,10 @@ def test_networks_are_measured_and_broken_ones_blamed(jobs, broken):
             assert 0 < measurement.latency_s.value < 0.1
             assert len(measurement.repeats_s) >= QUICK.repeats
             assert (measurement.energy_j is None) == (measurement.energy_reason is not None)
+            assert (
+                measurement.memory_b.value > jobs[name].library.stat().st_size / 2
+            )  # what of it was read, and a workspace
+            assert measurement.memory_b.value < 16 << 20  # none of Python's, the runtime's or the samples'
         with pytest.raises(WrongOutput, match="not finite on the device"):
             bench.measure(jobs["nan"], "screening")
         with pytest.raises(Crashed, match="SIGSEGV"):
@@ -81,6 +85,8 @@ def test_energy_is_read_from_the_device(jobs, tmp_path):
         counter.join()
     assert measurement.energy_j.low < measurement.energy_j.value < measurement.energy_j.high
     assert measurement.energy_provenance == "measured"
+    assert measurement.memory_b is None  # of a root without /proc/self
+    assert "clear_refs" in measurement.memory_reason
     energy = measurement.conditions["energy"]
     assert energy["window_s"] >= 2.0
     assert energy["covers"] == "processor packages: package-0"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from joulefront.bench.energy import per_inference
-from joulefront.bench.statistics import median_latency, relative_width
+from joulefront.bench.statistics import TAIL_SAMPLES, median_latency, relative_width, tail_latency
 from joulefront.records import Estimate
 from joulefront_agent.wire import Energy
 
@@ -73,6 +73,19 @@ def test_a_latency_of_nothing_has_no_width_that_is_narrow_enough():
 
 def test_a_latency_is_never_negative():
     assert median_latency([[1e-3], [9e-3]]).low == 0.0
+
+
+def test_the_tail_is_the_99th_percentile_of_each_repeat():
+    repeats_s = [[1.0] * 98 + [tail] * 3 for tail in (9.0, 10.0, 11.0)]
+    estimate, reason = tail_latency(repeats_s)
+    assert (estimate.value, reason) == (10.0, None)
+    half = 4.3027 * math.sqrt(math.pi / 2) / math.sqrt(3)  # as by hand above
+    assert (estimate.low, estimate.high) == pytest.approx((10 - half, 10 + half), rel=1e-4)
+
+
+def test_too_few_samples_have_no_tail():
+    estimate, reason = tail_latency([[1.0] * TAIL_SAMPLES, [1.0] * (TAIL_SAMPLES - 1)])
+    assert (estimate, reason) == (None, "a 99th percentile needs 100 samples a repeat, and there was time for 99")
 
 
 def test_energy_per_inference_and_what_makes_it_uncertain():

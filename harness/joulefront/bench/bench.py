@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from joulefront import errors, plugins
-from joulefront.bench import energy, lock, outputs, own_loops, settle
+from joulefront.bench import energy, lock, memory, outputs, own_loops, settle
+from joulefront.bench.plan import Plan
 from joulefront.bench.session import Session
-from joulefront.bench.statistics import median_latency, relative_width
+from joulefront.bench.statistics import median_latency, relative_width, tail_latency
 from joulefront.bench.target import target_of
 from joulefront.config import MeasureConfig
 from joulefront.errors import (
@@ -44,24 +45,6 @@ _MOST_LOSSES = 5
 Outcome = TypeVar("Outcome")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How thoroughly to measure: times in s, ``samples`` and ``sample_s`` at least, for each repeat."""
-
-    repeats: int
-    time_s: float
-    samples: int
-    sample_s: float
-    energy_s: float
-
-    @classmethod
-    def of(cls, grade: Grade, config: MeasureConfig) -> Plan:
-        """The plan for a grade. The energy windows are those of MLPerf Tiny (10 s), and a fifth of it for screening."""
-        if grade == "screening":
-            return cls(config.repeats, config.time_s, samples=30, sample_s=0.1, energy_s=2.0)
-        return cls(config.full_repeats, config.full_time_s, samples=200, sample_s=0.5, energy_s=10.0)
-
-
 class Bench:
     """Measures compiled networks on one device; a context manager that holds the device while it is open.
 
@@ -72,10 +55,12 @@ class Bench:
     Opening raises ConfigError for a device that is described wrongly, and BenchError when it cannot be used.
     """
 
-    def __init__(self, device: Device, measure: MeasureConfig, threads: int) -> None:
+    def __init__(self, device: Device, measure: MeasureConfig, threads: int, *, tail: bool = False) -> None:
+        """With ``tail``, each repeat takes the samples that a 99th percentile needs, where it can."""
         self._device = device
         self._config = measure
         self._threads = threads
+        self._tail = tail
         self._stack = ExitStack()
         self._session: Session
         self.facts: Mapping[str, Any]
@@ -200,12 +185,15 @@ class Bench:
             raise BenchError(f"{occasion}, before any other network had run there: look at its power supply")
 
     def _measured(self, job: Job, grade: Grade) -> Measurement:
-        plan = Plan.of(grade, self._config)
+        plan = Plan.of(grade, self._config, tail=self._tail)
         known = len(self._session.restarts)
         run = self._run_of(job, plan)
         busy, warning = settle.settle(self._session.conditions, self._device.settle)
         repeats, width = self._repeats(job, run, plan)
-        latency_s = median_latency([ran.samples_s for ran in repeats])
+        repeats_s = tuple(ran.samples_s for ran in repeats)
+        latency_s = median_latency(repeats_s)
+        latency_p99_s, latency_p99_reason = tail_latency(repeats_s)
+        memory_b, memory_reason = memory.peak(repeats)
         window = next((ran.energy for ran in repeats if ran.energy), None)
         if self.has_energy and window is None:
             raise MeterError(f"the device's sensor {self.facts['sensor']!r} was there at first and is no more")
@@ -218,7 +206,7 @@ class Bench:
             grade=grade,
             provenance=provenance,
             latency_s=latency_s,
-            repeats_s=tuple(ran.samples_s for ran in repeats),
+            repeats_s=repeats_s,
             energy_j=energy.per_inference(window, latency_s) if window else None,
             energy_provenance=provenance if window else None,
             energy_reason=self.energy_reason,
@@ -226,6 +214,10 @@ class Bench:
             warnings=tuple(
                 filter(None, [warning, width, *_doubts(repeats), *_restarts(self._session.restarts[known:]), *spent])
             ),
+            latency_p99_s=latency_p99_s,
+            latency_p99_reason=latency_p99_reason,
+            memory_b=memory_b,
+            memory_reason=memory_reason,
         )
 
     def _own_loops(self, job: Job, latency_s: float) -> tuple[str, ...]:
@@ -331,11 +323,11 @@ class Bench:
             warm_up_s=share_s / 2,
             sample_s=plan.sample_s,
             samples=plan.samples,
-            sample_limit_s=share_s / 2,
+            sample_limit_s=max(share_s / 2, plan.tail_s),
             energy_s=0.0,
             meter=self._device.meter,
             # What is planned is no sign of a hang.
-            timeout_s=self._config.timeout_s + plan.time_s + (plan.energy_s if self.has_energy else 0.0),
+            timeout_s=self._config.timeout_s + plan.time_s + plan.tail_s + (plan.energy_s if self.has_energy else 0.0),
         )
 
 
