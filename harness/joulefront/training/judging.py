@@ -1,0 +1,71 @@
+"""How good a network is on a split of the data, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from joulefront.errors import ConfigError, TrainError
+from joulefront.protocols import Task
+from joulefront.records import Estimate, Score
+from joulefront.training.data import load_batch, split_of
+from joulefront.training.device import Device, placed
+from joulefront.training.forward import forward
+from joulefront.training.seeds import seeded
+
+Z_95 = 1.959963984540054
+"""The standard normal's 97.5 % quantile: 95 % of it lies within ± this."""
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    split: Literal["validation", "test"],
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 100,
+    device: Device = "auto",
+) -> Score:
+    """What ``model`` reaches on a split: all of it, or the first ``limit`` examples of its order shuffled by ``seed``.
+
+    Computed in float32; the metric sees the outputs of all examples at once. The error's interval is the 95 % Wilson
+    interval, which is right for a metric that is a share of examples, such as top-1 accuracy, and only a rough guide
+    for any other.
+
+    Raises ConfigError when the split is missing or the metric is above 1, and TrainError when the outputs or the metric
+    are not finite.
+    """
+    dataset = split_of(task, split)
+    indices = torch.arange(len(dataset))
+    if limit is not None and limit < len(dataset):
+        indices = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))[:limit]
+    model.eval()
+    outputs: list[Tensor] = []
+    targets: list[Tensor] = []
+    with placed(device, model) as place, seeded(seed), torch.no_grad():
+        for batch in torch.split(indices, batch_size):
+            inputs, wanted = load_batch(dataset, batch)
+            outputs.append(forward(model, inputs, place=place).cpu())
+            targets.append(wanted)
+        everything = torch.cat(outputs)
+        if not everything.isfinite().all():
+            raise TrainError(f"the model's outputs on the {split} split are not all finite")
+        metric = float(task.metric(everything, torch.cat(targets)))
+    if not math.isfinite(metric):
+        raise TrainError(f"the metric of the {split} split is {metric}: expected a finite number")
+    if metric > 1 + 1e-9:
+        raise ConfigError(f"task.metric returned {metric:g}: expected at most 1, which is perfect")
+    return Score(split, metric, wilson(1 - metric, len(indices)), len(indices))
+
+
+def wilson(share: float, examples: int) -> Estimate:
+    """A share of ``examples`` with its 95 % interval (Wilson 1927; a share outside 0 to 1 is taken as the nearest)."""
+    clipped = min(max(share, 0.0), 1.0)
+    scale = 1 + Z_95**2 / examples
+    centre = (clipped + Z_95**2 / (2 * examples)) / scale
+    spread = Z_95 / scale * math.sqrt(clipped * (1 - clipped) / examples + Z_95**2 / (4 * examples**2))
+    return Estimate(share, min(max(0.0, centre - spread), share), max(min(1.0, centre + spread), share))
