@@ -34,9 +34,9 @@ def pruned(model: nn.Module, shape: tuple[int, ...], keep: float, *, odd: bool =
     space = find_space(model, example, multiple=1, floor=0.1)
 
     def width(gene: Any) -> int:
-        wanted = round(gene.widths[-1] * keep)
-        cut = min((w for w in gene.widths if w % 2 or not odd), key=lambda w: abs(w - wanted))
-        return int(min((w for w in gene.widths if w >= cut and w % up_to == 0), default=gene.widths[-1]))
+        wanted = round(gene.options[-1] * keep)
+        cut = min((w for w in gene.options if w % 2 or not odd), key=lambda w: abs(w - wanted))
+        return int(min((w for w in gene.options if w >= cut and w % up_to == 0), default=gene.options[-1]))
 
     return cut_to_widths(model, example, {gene.name: width(gene) for gene in space.genes}).eval()
 

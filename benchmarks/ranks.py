@@ -45,7 +45,7 @@ def _of_kind(kind: str, target: Target, folder: Path, rounds: int, count: int) -
     padded: list[int] = []
     for number in range(count):
         print(f"{kind}, {target.threads} thread(s): compiling {number + 1} of {count}", file=sys.stderr, flush=True)
-        model = cut_to_widths(whole, (x,), space.widths(independent(space, rng))).eval()
+        model = cut_to_widths(whole, (x,), space.pruning(independent(space, rng)).widths).eval()
         contestants[f"joulefront {number}"] = Ours(build(model, shape, target, folder).library, x)
         contestants[f"onnxruntime {number}"] = OnnxRuntime(onnx_file(model, x, folder), x, target.threads)
         for products, multiple in ((macs, 1), (padded, target.vector_floats)):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from joulefront.records import Failure, Trial
+from joulefront.records import Failure, Gene, Pruning, Trial
 from joulefront.results import Results, read
 from written import SPACE, genomes, measured_trial, write_study
 
@@ -38,12 +38,12 @@ def many(results: Results, count: int = 2000) -> Results:
 
 def with_layers(results: Results, names: list[str]) -> Results:
     """The same study of a model with these layers: of the first three nothing changes but the name."""
-    genes = [{"name": name, "widths": list(SPACE.genes[min(place, 2)].widths)} for place, name in enumerate(names)]
+    genes = [asdict(Gene(name, SPACE.genes[min(place, 2)].options)) for place, name in enumerate(names)]
 
     def renamed(trial: Trial) -> Trial:
         genome = (*trial.genome, *trial.genome[-1:] * len(names))[: len(names)]
-        widths = {gene["name"]: gene["widths"][index] for gene, index in zip(genes, genome, strict=True)}
-        candidate = replace(trial.candidate, widths=widths) if trial.candidate else None
+        widths = {gene["name"]: gene["options"][index] for gene, index in zip(genes, genome, strict=True)}
+        candidate = replace(trial.candidate, pruning=Pruning(widths)) if trial.candidate else None
         return replace(trial, genome=genome, candidate=candidate)
 
     facts = {**results.facts, "space": {"genes": genes}}

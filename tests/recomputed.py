@@ -28,7 +28,7 @@ class Study:
         self.name = (folder / "study.toml").read_text().partition('name = "')[2].partition('"')[0]
         database.close()
         self.objectives = facts["objectives"]["names"]
-        self.unpruned = tuple(gene["widths"][-1] for gene in facts["space"]["genes"])
+        self.unpruned = tuple(gene["options"][-1] for gene in facts["space"]["genes"])
         ran = [trial for trial in trials if trial["failure"] is None]
         self._own = {trial["number"]: figures(trial)["latency_s"] for trial in ran}
         self.visits = [visit for visit in visits if visit["measurement"]]
@@ -125,7 +125,7 @@ def without_drift(found: Figures, ratio: float) -> Figures:
 
 
 def widths_of(record: dict) -> tuple[int, ...]:
-    return tuple(record["candidate"]["widths"].values())
+    return tuple(record["candidate"]["pruning"]["widths"].values())
 
 
 def figures(record: dict) -> Figures:

@@ -20,7 +20,7 @@ from joulefront.comparison.networks import Seen
 from joulefront.comparison.verdicts import verdict
 from joulefront.errors import ConfigError
 from joulefront.front import front_of
-from joulefront.records import Estimate, Failure, Trial, Visit
+from joulefront.records import Estimate, Failure, Pruning, Trial, Visit
 from joulefront.report import comparison_document, comparison_table
 from joulefront.results import Results, read
 from joulefront.store import Store
@@ -178,7 +178,7 @@ def test_what_was_not_measured_there_is_not_judged(two: tuple[Path, Path]) -> No
     unknown = [
         guest.number
         for guest in read(one).front
-        if guest.candidate and tuple(guest.candidate.widths.values()) not in known
+        if guest.candidate and tuple(guest.candidate.pruning.widths.values()) not in known
     ]
     visits(other, one, other_latency_s, only=unknown[:1])
     assert document(one, other)["survival_counts"]["one"]["other"]["judged"] == before + 1
@@ -283,24 +283,24 @@ def test_a_study_that_leaves_a_layer_alone_has_the_same_networks(tmp_path: Path)
 
     def without(trial: Trial) -> Trial:
         assert trial.candidate
-        widths = {name: width for name, width in trial.candidate.widths.items() if name != "conv1"}
-        return replace(trial, candidate=replace(trial.candidate, widths=widths))
+        widths = {name: width for name, width in trial.candidate.pruning.widths.items() if name != "conv1"}
+        return replace(trial, candidate=replace(trial.candidate, pruning=Pruning(widths)))
 
-    full = [trial for trial in part.trials if trial.candidate and trial.candidate.widths["conv1"] == 32]
+    full = [trial for trial in part.trials if trial.candidate and trial.candidate.pruning.widths["conv1"] == 32]
     genes = [gene for gene in part.facts["space"]["genes"] if gene["name"] != "conv1"]
     part = replace(part, trials=tuple(map(without, full)), facts={**part.facts, "space": {"genes": genes}})
     networks = compare([whole, part]).latency["whole"]["part"].networks
     assert networks == len({trial.genome for trial in full}) > 1
     for point in compare([whole, part]).points:
-        assert set(point.widths) == {"conv1", "conv2", "fc1"}
+        assert set(point.pruning.widths) == {"conv1", "conv2", "fc1"}
 
 
 def test_a_failed_visit_and_broken_limits_bar_a_network(two: tuple[Path, Path]) -> None:
     one, other = two
     visits(other, one, other_latency_s)
     host, home = read(other), read(one)
-    own = [trial.candidate.widths for trial in host.comparable if trial.candidate]
-    guests = [visit for visit in host.visits if visit.candidate.widths not in own]
+    own = [trial.candidate.pruning.widths for trial in host.comparable if trial.candidate]
+    guests = [visit for visit in host.visits if visit.candidate.pruning.widths not in own]
     guest = guests[0]
     failed = replace(guest, measurement=None, failure=Failure("OutOfMemory", "it needs 3 GiB"))
     bare = replace(host, visits=tuple(failed if visit is guest else visit for visit in host.visits))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from joulefront import cli
-from joulefront.records import Failure, Trial
+from joulefront.records import Failure, Pruning, Trial
 from joulefront.results import read
 from joulefront.store import Store
 from written import SPACE, measured_trial, write_study
@@ -58,7 +58,7 @@ def test_all_trials_as_json(
     assert [row["trial"] for row in document] == [trial.number for trial in results.trials]
     assert {row["trial"] for row in document if "front" in row["roles"]} == {trial.number for trial in results.front}
     assert document[4]["failure"]["kind"] == "CompileError"
-    assert document[4]["widths"] == SPACE.widths(results.trials[4].genome)
+    assert document[4]["widths"] == SPACE.pruning(results.trials[4].genome).widths
     assert document[4]["violation"] is None
     assert document[5]["metrics"]["energy_j"] == results.trials[5].objectives["energy_j"]
     assert document[5]["recorded"] == results.recorded[5].isoformat()
@@ -90,7 +90,7 @@ def test_a_trials_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert joulefront(monkeypatch, "trials", folder, settled.number, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["same_network"] == [{"trial": screened.number, "fidelity": "screen"}]
-    assert document["widths"] == SPACE.widths(settled.genome)
+    assert document["widths"] == SPACE.pruning(settled.genome).widths
     assert document["roles"][-1] in ("front", "knee")
     assert document["front"] == {"fidelity": "full", "on_front": True, "beaten_by": [], "reason": None}
     measured = document["measurement"]
@@ -161,7 +161,7 @@ def test_many_widths_hide_no_number(
         usual = measured_trial(99, (0, 0, 0), "screen", energy=True)
         assert usual.candidate
         many = {f"layer{at}": 100 + at for at in range(60)}
-        store.record(replace(usual, candidate=replace(usual.candidate, widths=many)))
+        store.record(replace(usual, candidate=replace(usual.candidate, pruning=Pruning(many))))
     assert joulefront(monkeypatch, "trials", folder) == 0
     table = capsys.readouterr().out
     assert max(map(len, table.splitlines())) <= 120

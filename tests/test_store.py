@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from joulefront.errors import ConfigError, StoreError
-from joulefront.records import Artifact, Candidate, Estimate, Failure, Measurement, Score, Target, Trial
+from joulefront.records import Artifact, Candidate, Estimate, Failure, Measurement, Pruning, Score, Target, Trial
 from joulefront.store import Store
 
 TEXT = 'name = "x"\n[task]\nkind = "digits"\n'
@@ -22,7 +22,7 @@ def whole_trial(number: int = 0) -> Trial:
         number,
         (1, number),
         "screen",
-        candidate=Candidate("k", "aa", {"conv": 8}, "screen", score, 100, 1000),
+        candidate=Candidate("k", "aa", Pruning({"conv": 8}), "screen", score, 100, 1000),
         artifact=Artifact("k2", "bb", 4096, target),
         measurement=Measurement(
             grade="screening",

@@ -90,7 +90,7 @@ def test_candidates_come_in_the_order_asked_and_do_not_depend_on_the_number_of_w
             workers.load()
             made.append([one for one in workers.prepare_all(genomes, "screen") if isinstance(one, Prepared)])
     for found in made:
-        assert [one.candidate.widths for one in found] == [{"0": width} for width in (4, 16, 8, 12)]
+        assert [one.candidate.pruning.widths for one in found] == [{"0": width} for width in (4, 16, 8, 12)]
     assert [one.candidate.sha256 for one in made[0]] == [one.candidate.sha256 for one in made[1]]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,8 @@ def measured_trial(
     warnings: tuple[str, ...] = (),
 ) -> Trial:
     """A trial that ran. ``spread`` is half the latency's interval, as a share."""
-    widths = SPACE.widths(tuple(genome))
+    pruning = SPACE.pruning(tuple(genome))
+    widths = pruning.widths
     key = hashlib.sha256(f"{fidelity} {widths}".encode()).hexdigest()
     noise = int(hashlib.sha256(f"{number} {fidelity}".encode()).hexdigest()[:4], 16) / 0xFFFF - 0.5
     value_s, wrong = latency(widths) * (1 + spread * noise), error(widths)
@@ -103,7 +105,7 @@ def measured_trial(
         number=number,
         genome=tuple(genome),
         fidelity=fidelity,
-        candidate=Candidate(key, key, widths, fidelity, score, 1000 * sum(widths.values()), 10**4 * widths["conv1"]),
+        candidate=Candidate(key, key, pruning, fidelity, score, 1000 * sum(widths.values()), 10**4 * widths["conv1"]),
         artifact=Artifact(
             key, hashlib.sha256(f"lib {key}".encode()).hexdigest(), 50_000 + widths["fc1"], TARGET, MADE_OF
         ),
@@ -125,7 +127,7 @@ def failed_trial(
 
 def genomes(count: int, seed: int = 0) -> list[tuple[int, ...]]:
     """The unpruned network and ``count`` - 1 others, none twice."""
-    every = list(itertools.product(*(range(len(gene.widths)) for gene in SPACE.genes)))
+    every = list(itertools.product(*(range(len(gene.options)) for gene in SPACE.genes)))
     order = np.random.default_rng(seed).permutation(len(every))
     others = [every[index] for index in order if every[index] != SPACE.full]
     return [SPACE.full, *others[: count - 1]]
@@ -158,7 +160,7 @@ def write_study(
         store.freeze("target", {"triple": TARGET.triple, "cpu": TARGET.cpu, "threads": 1})
         store.freeze("versions", {"joulefront": "0.1.0", "torch": "2.13.0"})
         store.freeze("task", {"model": "m1", "data": "d1", **(task or {})})
-        space = [{"name": gene.name, "widths": list(gene.widths)} for gene in SPACE.genes]
+        space = [asdict(gene) for gene in SPACE.genes]
         store.freeze("space", {"genes": space})
         store.freeze("objectives", {"names": objectives})
         screened = []

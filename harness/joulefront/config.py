@@ -18,6 +18,8 @@ from joulefront.errors import ConfigError
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Limit = Annotated[float, Field(gt=0)] | None
 Objective = Literal["error", "latency_s", "energy_j", "size_b", "params", "macs"]
 
@@ -42,7 +44,7 @@ class Plugin(BaseModel):
 
 
 class SpaceConfig(Table):
-    """Which widths the search may choose from."""
+    """What the search may choose from."""
 
     multiple: Positive | Literal["auto"] = Field(
         default="auto",
@@ -50,7 +52,26 @@ class SpaceConfig(Table):
         "and a half or a quarter of it for layers that would have fewer than 8 widths.",
     )
     floor: Fraction = Field(default=0.125, description="The smallest share of a layer's channels that may be kept.")
-    exclude: tuple[str, ...] = Field(default=(), strict=False, description="Layers whose widths are left alone.")
+    floors: dict[str, Fraction] = Field(
+        default={}, description="Another floor for the layers below each name, such as {stage3 = 0.5}."
+    )
+    exclude: tuple[str, ...] = Field(default=(), strict=False, description="Layers that are left alone.")
+    shared: Literal["auto", "none"] | Names = Field(
+        default="auto",
+        description='Layers that are cut by one share: those below each of these names; "auto" joins layers of one role, such '
+        'as layer1.*.conv1, until there are at most 40 genes; "none" joins none.',
+    )
+    blocks: bool | Names = Field(
+        default=False, description="Residual blocks that may be taken out: all (true), or those named."
+    )
+    sparsity: tuple[Share, ...] = Field(
+        default=(),
+        strict=False,
+        description="Shares of single weights that may be zero, such as [0.5, 0.8]: smaller when packed, not quicker.",
+    )
+    criteria: tuple[str, ...] = Field(
+        default=(), strict=False, description="Criteria that the search may choose from, beside the study's own."
+    )
 
 
 class RecoverConfig(Table):

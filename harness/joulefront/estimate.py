@@ -55,7 +55,7 @@ def estimate(file: Path, listener: Listener, bench_of: BenchOf, *, device: str |
         "study": config.name,
         "device": config.device,
         "objectives": list(objectives),
-        "space": {"genes": {gene.name: list(gene.widths) for gene in space.genes}, "networks": space.size},
+        "space": {"genes": {gene.name: list(gene.options) for gene in space.genes}, "networks": space.size},
         "evaluations": count,
         "seconds": {
             "making_a_network": making_s,

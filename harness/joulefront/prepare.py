@@ -70,9 +70,9 @@ class Maker:
             self._task.model,
             self._task.example,
             multiple=recipe.target.vector_floats if study.space.multiple == "auto" else study.space.multiple,
-            floor=study.space.floor,
-            exclude=study.space.exclude,
             least_widths=_LEAST_WIDTHS if study.space.multiple == "auto" else 1,
+            own_criterion=study.criterion.kind,
+            **study.space.model_dump(exclude={"multiple"}),
         )
         self._groups = find_groups(self._task.model, self._task.example)
         parts = self._identify(study, folder)
@@ -103,19 +103,19 @@ class Maker:
 
         Raises CandidateError when it cannot be made, and StoreError when the disk refuses.
         """
-        widths = self.space.widths(genome)
+        pruning = self.space.pruning(genome)
         config = self._recover_config
         recovery = {
             **config.model_dump(mode="json", exclude={"screen_epochs", "full_epochs", "screen_examples", "precision"}),
             "epochs": config.screen_epochs if fidelity == "screen" else config.full_epochs,
             "examples": config.screen_examples if fidelity == "screen" else None,
         }
-        key = key_of(**self._made_from, recovery=recovery, widths=widths, fidelity=fidelity)
+        key = key_of(**self._made_from, recovery=recovery, pruning=asdict(pruning), fidelity=fidelity)
         made = self._cache.entry("candidates", key, lambda folder: self._recover(genome, fidelity, folder))
         candidate = Candidate(
             key=key,
             sha256=made.sha256[_WEIGHTS],
-            widths=widths,
+            pruning=pruning,
             fidelity=fidelity,
             score=TypeAdapter(Score).validate_python(made.meta["score"]),
             params=made.meta["params"],
@@ -123,13 +123,13 @@ class Maker:
         )
         weights = made.path(_WEIGHTS)
         compiled = compiled_model(
-            lambda: load(self._task.model, self._task.example, widths, weights, groups=self._groups),
+            lambda: load(self._task.model, self._task.example, pruning, weights, groups=self._groups),
             self._task.example,
             self._compiler,
             self._target,
             self._cache,
             key=key,
-            label=" ".join(f"{name}={width}" for name, width in widths.items()),
+            label=pruning.text,
         )
         return Prepared(candidate, compiled.artifact, compiled.job, weights, made.meta["making_s"] + compiled.making_s)
 
@@ -141,15 +141,17 @@ class Maker:
         made = self.prepare(genome, "full")
         if made.candidate.sha256 != sha256:
             raise StoreError(f"the network {made.job.label}, made again, is another one than was measured")
-        widths = self.space.widths(genome)
-        model = load(self._task.model, self._task.example, widths, made.weights, groups=self._groups)
+        model = load(
+            self._task.model, self._task.example, self.space.pruning(genome), made.weights, groups=self._groups
+        )
         return training.evaluate(model, self._task, "test")
 
     def _recover(self, genome: Genome, fidelity: Fidelity, folder: Path) -> dict[str, Any]:
         """Cut the network, give it its accuracy back, judge it, and leave its weights in ``folder``."""
         begin_s = time.perf_counter()
         config = self._recover_config
-        model = cut(self._task.model, self._task.example, self.space, genome, self._criterion, groups=self._groups)
+        pruning = self.space.pruning(genome)
+        model = cut(self._task.model, self._task.example, pruning, self._criterion, groups=self._groups)
         if genome != self.space.full:  # the unpruned network stays what the user trained
             training.recalibrate(
                 model, self._task, batches=config.recalibrate_batches, batch_size=config.batch_size, seed=_SEED
@@ -338,7 +340,7 @@ def _short(sha256: str) -> str:
 def _sources_sha256() -> str:
     """A hash of this project's own code that makes a candidate."""
     package = Path(__file__).parent
-    sources = [Path(__file__), package / "training.py", *package.glob("prune/*.py"), *package.glob("tasks/*.py")]
+    sources = [Path(__file__), *(path for room in ("training", "prune", "tasks") for path in (package / room).rglob("*.py"))]
     return key_of(sources={str(source.relative_to(package)): file_sha256(source) for source in sources})
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Genome = tuple[int, ...]
-"""One index per gene of a Space, into the gene's ``widths``."""
+"""One index per gene of a Space, into the gene's ``options``."""
 
 Fidelity = Literal["screen", "full"]
 """How thoroughly a candidate was recovered and validated: ``screen`` in the search, ``full`` on the final front."""
@@ -21,48 +21,113 @@ Grade = Literal["screening", "full"]
 
 Provenance = Literal["measured", "estimated", "simulated"]
 
+_NOT_YET = "the version that recorded it did not tell"
+
+
+Option = int | float | str
+
+GeneKind = Literal["width", "block", "sparsity", "criterion"]
+
 
 @dataclass(frozen=True, slots=True)
 class Gene:
-    """One choice: the width of a group of layers whose channels are coupled, and so are cut together.
+    """One choice, from the most pruned of its ``options`` to the unpruned one, which is last.
 
-    ``name`` is the qualified name of the group's first layer; ``widths`` are the legal channel counts of that layer,
-    ascending; the last one is the unpruned width.
+    ``width``: how many channels (heads' or hidden units' as well) a group of coupled layers keeps; ``name`` is the qualified
+    name of the group's first layer. ``block``: whether a residual block is taken out (0) or kept (1). ``sparsity``: the
+    share of a layer's weights that are zero. ``criterion``: the name of what judges; the study's own is last.
+
+    A gene that decides several things together has them as ``members``: each one's name, and its value for each option.
+    The options of several widths are shares of the full one.
     """
 
     name: str
-    widths: tuple[int, ...]
+    options: tuple[Option, ...]
+    kind: GeneKind = "width"
+    members: tuple[tuple[str, tuple[Option, ...]], ...] = ()
+
+    @property
+    def decides(self) -> tuple[tuple[str, tuple[Option, ...]], ...]:
+        """Each thing that the gene decides, with its value for each option."""
+        return self.members or ((self.name, self.options),)
+
+    def kept(self, index: int) -> float:
+        """The share, 0 to 1, that the option at ``index`` keeps of what there is; 1 for what takes nothing away."""
+        option, whole = self.options[index], self.options[-1]
+        if isinstance(option, str) or isinstance(whole, str):
+            return 1.0
+        return 1.0 - option if self.kind == "sparsity" else option / whole
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What is pruned of a model: what a genome stands for, and with the model all that makes a candidate the one it is.
+
+    ``widths`` holds how many channels each group keeps, by the group's name: groups that are not named stay whole. ``dropped``
+    are the blocks that are taken out. ``sparsity`` is the share of zeros among a layer's weights, by the layer's name.
+    ``criterion`` is the name of what judged, where that was a choice; empty for the study's own.
+    """
+
+    widths: Mapping[str, int] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    sparsity: Mapping[str, float] = field(default_factory=dict)
+    criterion: str = ""
+
+    @property
+    def text(self) -> str:
+        """One line that says it all, such as "conv1=8 conv2=16 without stage1.1 taylor"."""
+        words = [f"{name}={width}" for name, width in self.widths.items()]
+        words += [f"without {block}" for block in self.dropped]
+        words += [f"{share:.0%} zeros of {layer}" for layer, share in self.sparsity.items() if share]
+        return " ".join([*words, self.criterion]).strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Everything that a search may choose from: one Gene per group of coupled channels."""
+    """Everything that a search may choose from."""
 
     genes: tuple[Gene, ...]
 
     @property
     def full(self) -> Genome:
         """The genome of the unpruned network."""
-        return tuple(len(gene.widths) - 1 for gene in self.genes)
+        return tuple(len(gene.options) - 1 for gene in self.genes)
 
     @property
     def size(self) -> int:
         """How many genomes there are."""
         count = 1
         for gene in self.genes:
-            count *= len(gene.widths)
+            count *= len(gene.options)
         return count
 
     def uniform(self, ratio: float) -> Genome:
-        """The genome that keeps about the share ``ratio`` of every gene's channels (the nearest legal width)."""
+        """The genome that keeps about the share ``ratio`` of every gene's channels (the nearest legal width).
+
+        Nothing else is pruned.
+        """
         return tuple(
-            min(range(len(gene.widths)), key=lambda index, gene=gene: abs(gene.widths[index] - ratio * gene.widths[-1]))  # type: ignore[misc]
+            min(range(len(gene.options)), key=lambda index, gene=gene: abs(gene.kept(index) - ratio))  # type: ignore[misc]
+            if gene.kind == "width"
+            else len(gene.options) - 1
             for gene in self.genes
         )
 
-    def widths(self, genome: Genome) -> dict[str, int]:
-        """The channel count of each gene, by its name."""
-        return {gene.name: gene.widths[index] for gene, index in zip(self.genes, genome, strict=True)}
+    def options(self, genome: Genome) -> dict[str, Option]:
+        """What a genome chooses, by the genes' names."""
+        return {gene.name: gene.options[index] for gene, index in zip(self.genes, genome, strict=True)}
+
+    def pruning(self, genome: Genome) -> Pruning:
+        """What a genome stands for."""
+        chosen: dict[GeneKind, dict[str, Any]] = {"width": {}, "block": {}, "sparsity": {}, "criterion": {}}
+        for gene, index in zip(self.genes, genome, strict=True):
+            chosen[gene.kind] |= {name: values[index] for name, values in gene.decides}
+        return Pruning(
+            chosen["width"],
+            tuple(name for name, kept in chosen["block"].items() if not kept),
+            chosen["sparsity"],
+            next(iter(chosen["criterion"].values()), ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +239,17 @@ class Estimate:
 class Score:
     """What a model reached on a split: ``metric`` (higher is better, 1 is perfect) over ``examples`` examples.
 
-    ``error`` is 1 - metric with its interval.
+    ``error`` is 1 - metric with its interval. ``loss`` is the task's, None where it was not finite or not recorded.
+    ``macro`` has ``precision_error``, ``recall_error`` and ``f1_error`` of a classifier, 1 less the average over its
+    classes; of anything else it is empty.
     """
 
     split: Literal["validation", "test"]
     metric: float
     error: Estimate
     examples: int
+    loss: float | None = None
+    macro: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +261,7 @@ class Candidate:
 
     key: str
     sha256: str
-    widths: Mapping[str, int]
+    pruning: Pruning
     fidelity: Fidelity
     score: Score
     params: int
@@ -232,13 +301,18 @@ class Composition:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A model compiled for one target: a shared library, named by the sha256 of its bytes."""
+    """A model compiled for one target: a shared library, named by the sha256 of its bytes.
+
+    ``packed_b`` is its size as zlib packs it at level 6, in bytes, which is where zeros pay; None where an earlier version
+    recorded it.
+    """
 
     key: str
     sha256: str
     size_b: int
     target: Target
     composition: Composition = Composition()
+    packed_b: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,8 +352,9 @@ class Measurement:
 
     ``latency_s`` estimates the median latency of one inference, in s, with the interval that the spread between the
     repeats gives. ``repeats_s`` holds every sample, in s: one tuple a repeat, each repeat a process of its own.
-    ``energy_j`` is gross joules per inference. ``conditions`` holds what was read ``before`` and ``after``, and
-    about the ``energy`` window where there was one.
+    ``latency_p99_s`` estimates the 99th percentile likewise. ``energy_j`` is gross joules per inference. ``memory_b`` is
+    the most memory that the network added to its process, in bytes: loading it, and its first inferences. ``conditions``
+    holds what was read ``before`` and ``after``, and about the ``energy`` window where there was one.
     """
 
     grade: Grade
@@ -291,6 +366,10 @@ class Measurement:
     energy_reason: str | None
     conditions: Mapping[str, Mapping[str, float | int | str | None]]
     warnings: tuple[str, ...] = ()
+    latency_p99_s: Estimate | None = None
+    latency_p99_reason: str | None = _NOT_YET
+    memory_b: Estimate | None = None
+    memory_reason: str | None = _NOT_YET
 
 
 @dataclass(frozen=True, slots=True)

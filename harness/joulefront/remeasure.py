@@ -154,7 +154,7 @@ def _missing(label: str, studies: Mapping[str, Results]) -> list[Visitor]:
             continue
         for trial in study.front:
             assert trial.candidate is not None
-            network = identities.of(model_of(study), trial.candidate.widths)
+            network = identities.of(model_of(study), trial.candidate.pruning)
             if network not in known:
                 known.add(network)
                 visitors.append(Visitor(home, trial, trial.candidate))
@@ -191,7 +191,7 @@ def _compiled(
     check = kept.job(study.folder, visitor.trial, visitor.label)
     try:
         compiled = compiled_model(
-            lambda: load(task.model, task.example, visitor.candidate.widths, weights),
+            lambda: load(task.model, task.example, visitor.candidate.pruning, weights),
             task.example,
             compiler,
             bench.target,

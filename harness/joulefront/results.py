@@ -12,10 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from joulefront.config import StudyConfig
 from joulefront.errors import StoreError
 from joulefront.front import Hypervolume, front_of, hypervolume, knee_of, reference_point, unpruned_of
-from joulefront.records import Fidelity, Gene, Space, Trial, Visit
+from joulefront.records import Fidelity, Space, Trial, Visit
 from joulefront.store import Store
 
 
@@ -58,7 +60,7 @@ class Results:
     def space(self) -> Space:
         """What the search chose from; without genes where the study stopped before that was known."""
         genes = self.facts.get("space", {}).get("genes", ())
-        return Space(tuple(Gene(gene["name"], tuple(gene["widths"])) for gene in genes))
+        return TypeAdapter(Space).validate_python({"genes": genes})
 
     @cached_property
     def comparable(self) -> tuple[Trial, ...]:

@@ -61,7 +61,7 @@ def ship(study: Path, wanted: str, out: Path, listener: Listener, *, moved: Path
             for name in _SCRIPTS
         },
         "check.safetensors": kept.check(job),
-        "weights.safetensors": weights.with_widths(kept.weights(results.folder, trial).read_bytes(), candidate.widths),
+        "weights.safetensors": weights.with_widths(kept.weights(results.folder, trial).read_bytes(), candidate.pruning.widths),
     }
     listener.doing("making the ONNX file (the task is loaded once more)")
     made, about = _onnx(results, trial, job, moved)
@@ -158,4 +158,4 @@ def _model(results: Results, trial: Trial, moved: Path | None) -> tuple[Any, tup
     task = load_searched(results, moved)
     assert trial.candidate is not None
     path = kept.weights(results.folder, trial)
-    return load(task.model, task.example, trial.candidate.widths, path), task.example
+    return load(task.model, task.example, trial.candidate.pruning, path), task.example

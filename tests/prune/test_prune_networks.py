@@ -60,7 +60,7 @@ def test_any_genome_gives_a_legal_network_of_the_predicted_cost_that_survives_a_
     )
     @given(data=st.data())
     def check(data: st.DataObject) -> None:
-        genome = tuple(data.draw(st.integers(0, len(gene.widths) - 1)) for gene in space.genes)
+        genome = tuple(data.draw(st.integers(0, len(gene.options) - 1)) for gene in space.genes)
         criterion = Random(data.draw(st.integers(0, 9))) if data.draw(st.booleans()) else L2()
         small = cut(net, example, space, genome, criterion, groups=groups)
         with torch.no_grad():
@@ -68,12 +68,12 @@ def test_any_genome_gives_a_legal_network_of_the_predicted_cost_that_survives_a_
         assert shapes(outputs) == shapes(expected)
         assert count(small, example) == predict(genome)
         layers = dict(small.named_modules())
-        for gene, width in space.widths(genome).items():
+        for gene, width in space.pruning(genome).widths.items():
             weight = layers[gene].get_parameter("weight")
             assert weight.shape[int(isinstance(layers[gene], nn.ConvTranspose2d))] == width
         path = tmp_path / "weights.safetensors"
         save(small, path)
-        again = load(net, example, space.widths(genome), path, groups=groups)
+        again = load(net, example, space.pruning(genome), path, groups=groups)
         assert repr(again) == repr(small)
         with torch.no_grad():
             torch.testing.assert_close(again(*example), outputs, rtol=0, atol=0)

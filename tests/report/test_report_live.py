@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from joulefront.errors import ConfigError, StoreError
-from joulefront.records import Failure, Trial
+from joulefront.records import Failure, Pruning, Trial
 from joulefront.report.live import LiveListener, Watched, follow, live_progress, watch
 from joulefront.report.picture import Picture, Progress
 from joulefront.report.progress import ProgressLines
@@ -68,7 +68,7 @@ def test_many_widths_hide_no_number(tmp_path: Path) -> None:
     (trial,) = progress.results.trials
     assert trial.candidate
     many = {f"layer{at}": 100 + at for at in range(60)}
-    trial = replace(trial, candidate=replace(trial.candidate, widths=many))
+    trial = replace(trial, candidate=replace(trial.candidate, pruning=Pruning(many)))
     for width in (80, 160):
         shown = Picture(replace(progress, results=replace(progress.results, trials=(trial,))), datetime.now(UTC))
         (line,) = (line for line in _lines(shown, width, 24) if "±" in line)

@@ -120,7 +120,7 @@ def test_what_there_is_nothing_to_draw_of_is_not_drawn(settled: Results, tmp_pat
 def test_widths_are_shares_of_the_unpruned_ones(settled: Results) -> None:
     (heat,) = widths_plot(settled).data
     for column, trial in enumerate(settled.front):
-        kept = settled.space.widths(trial.genome)
+        kept = settled.space.pruning(trial.genome).widths
         assert [row[column] for row in heat.z] == pytest.approx(
             [kept["conv1"] / 32, kept["conv2"] / 64, kept["fc1"] / 128]
         )

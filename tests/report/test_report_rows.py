@@ -32,7 +32,7 @@ def test_csv_says_each_trial_in_si_units(results: Results) -> None:
     assert [int(row["trial"]) for row in rows] == [trial.number for trial in results.trials]
     for row, trial in zip(rows, results.trials, strict=True):
         assert datetime.fromisoformat(row["recorded"]) == results.recorded[trial.number]
-        widths = SPACE.widths(trial.genome)
+        widths = SPACE.pruning(trial.genome).widths
         assert {name: int(row[f"width.{name}"]) for name in widths} == widths
         assert row["on_front"] == ("true" if trial in results.front else "false")
         if trial.measurement is None:

@@ -22,7 +22,7 @@ from joulefront.comparison.networks import (
 )
 from joulefront.comparison.remarks import remarks
 from joulefront.comparison.verdicts import Survival, Verdict, survival, verdicts_of
-from joulefront.records import Measurement
+from joulefront.records import Measurement, Pruning
 from joulefront.results import Results
 
 Value = TypeVar("Value")
@@ -34,7 +34,7 @@ Pairs = Mapping[str, Mapping[str, Value]]
 class Point:
     """A network of some front: on whose, what each study saw of it, says of it and loses by it; None where that is unknown."""
 
-    widths: Mapping[str, int]
+    pruning: Pruning
     on_front: tuple[str, ...]
     seen: Mapping[str, Seen | None]
     verdict: Mapping[str, Verdict | None]
@@ -98,11 +98,13 @@ def _points(
     for label, study in studies.items():
         for trial in study.front:
             if trial.candidate:
-                network = identities.of(model_of(study), trial.candidate.widths)
+                network = identities.of(model_of(study), trial.candidate.pruning)
                 fronts.setdefault(network, []).append(label)
                 errors.setdefault(network, trial.candidate.score.error.value)
     points = []
-    for network in sorted(fronts, key=lambda one: (errors[one], [-width for width in identities.widths(one).values()])):
+    for network in sorted(
+        fronts, key=lambda one: (errors[one], [-width for width in identities.pruning(one).widths.values()])
+    ):
         on_front = fronts[network]
         shown = {label: seen[label].get(network) for label in studies}
         judged = {
@@ -114,7 +116,7 @@ def _points(
         lost = {
             label: regret(one.trial, studies[label]) if one and judged[label] else None for label, one in shown.items()
         }
-        points.append(Point(identities.widths(network), tuple(on_front), shown, judged, lost))
+        points.append(Point(identities.pruning(network), tuple(on_front), shown, judged, lost))
     return tuple(points)
 
 
@@ -164,9 +166,10 @@ def _disagreement(
 ) -> Disagreement:
     if reason := why_not_joined(one, other, studies):
         return Disagreement(reason=reason)
-    networks = _both(one, other, measured)
+    # What a block or a zero is worth is another question than what a width is.
+    networks = [network for network in _both(one, other, measured) if network[2:] == (frozenset(), frozenset())]
     figures = [[measured[label][network].latency_s.value for network in networks] for label in (one, other)]
-    return disagreement([identities.widths(network) for network in networks], *figures)
+    return disagreement([identities.pruning(network).widths for network in networks], *figures)
 
 
 def _both(one: str, other: str, measured: Mapping[str, Mapping[Identity, Measurement]]) -> list[Identity]:

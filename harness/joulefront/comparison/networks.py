@@ -10,11 +10,12 @@ from typing import Any
 from joulefront.comparison.drift import around, drift_of
 from joulefront.errors import ConfigError
 from joulefront.front import outcomes, violation
-from joulefront.records import Measurement, Trial, Visit
+from joulefront.records import Measurement, Pruning, Trial, Visit
 from joulefront.results import Results
 
-Identity = tuple[str, frozenset[tuple[str, int]]]
-"""The model's hash, and the width of each gene that is cut: a study that leaves a layer alone names it nowhere."""
+Identity = tuple[str, frozenset[tuple[str, int]], frozenset[str], frozenset[tuple[str, float]]]
+"""The model's hash; the width of each group that is cut, the blocks taken out, and the share of zeros of each layer that has
+some: a study that leaves a layer alone names it nowhere. Which criterion judged is no part of what a network costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,22 @@ class Identities:
         self._unpruned: dict[str, dict[str, int]] = {}
         for study in studies:
             widths = self._unpruned.setdefault(model_of(study), {})
-            widths.update({gene.name: gene.widths[-1] for gene in study.space.genes})
+            widths.update(study.space.pruning(study.space.full).widths)
 
-    def of(self, model: str, widths: Mapping[str, int]) -> Identity:
-        """The network of these widths."""
+    def of(self, model: str, pruning: Pruning) -> Identity:
+        """The network that is pruned so."""
         unpruned = self._unpruned[model]
-        return model, frozenset((name, width) for name, width in widths.items() if width != unpruned.get(name))
+        return (
+            model,
+            frozenset((name, width) for name, width in pruning.widths.items() if width != unpruned.get(name)),
+            frozenset(pruning.dropped),
+            frozenset((layer, share) for layer, share in pruning.sparsity.items() if share),
+        )
 
-    def widths(self, identity: Identity) -> dict[str, int]:
-        """The width of every gene that any of the studies has for the network's model."""
-        model, cut = identity
-        return {**self._unpruned[model], **dict(cut)}
+    def pruning(self, identity: Identity) -> Pruning:
+        """What is pruned, with the width of every group that any of the studies has a choice of."""
+        model, cut, dropped, zeros = identity
+        return Pruning({**self._unpruned[model], **dict(cut)}, tuple(sorted(dropped)), dict(sorted(zeros)))
 
 
 def labels_of(studies: Sequence[Results]) -> dict[str, Results]:
@@ -106,11 +112,11 @@ def seen_by(study: Results, identities: Identities) -> dict[Identity, Seen]:
     visits = study.visits if study.settled else ()
     drift = drift_of(study)
     seen = {
-        identities.of(model, visit.candidate.widths): Seen(as_trial(visit, study), visit, around(visit, drift))
+        identities.of(model, visit.candidate.pruning): Seen(as_trial(visit, study), visit, around(visit, drift))
         for visit in sorted(visits, key=lambda visit: visit.session)
     }
     own = {
-        identities.of(model, trial.candidate.widths): Seen(trial)
+        identities.of(model, trial.candidate.pruning): Seen(trial)
         for trial in study.comparable
         if trial.candidate and trial.failure is None
     }
@@ -124,7 +130,7 @@ def best_measured(study: Results, identities: Identities) -> dict[Identity, Meas
     settled = [trial for trial in study.trials if trial.fidelity == "full"]
     ran: list[Trial | Visit] = [*screened, *study.visits, *settled]
     return {
-        identities.of(model, one.candidate.widths): one.measurement for one in ran if one.candidate and one.measurement
+        identities.of(model, one.candidate.pruning): one.measurement for one in ran if one.candidate and one.measurement
     }
 
 

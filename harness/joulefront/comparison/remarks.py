@@ -88,7 +88,7 @@ def _other_weights(
                 trial.number
                 for trial in study.front
                 if trial.candidate
-                and (there := seen[away].get(identities.of(model_of(study), trial.candidate.widths)))
+                and (there := seen[away].get(identities.of(model_of(study), trial.candidate.pruning)))
                 and there.trial.candidate
                 and there.trial.candidate.sha256 != trial.candidate.sha256
             ]

@@ -88,7 +88,7 @@ def survival(
     for label in (one, other):
         if not studies[label].front:
             return Survival(None, f"{label} has no front", front)
-    networks = [identities.of(model_of(home), trial.candidate.widths) for trial in home.front if trial.candidate]
+    networks = [identities.of(model_of(home), trial.candidate.pruning) for trial in home.front if trial.candidate]
     states = [verdicts[network].state for network in networks if network in verdicts]
     if not states:
         remedy = f"'joulefront compare {home.folder} {away.folder} --remeasure' does" if home.settled else "settle both"

@@ -1,6 +1,7 @@
 """The card of an exported network: what it is, what it was measured to do, and how each number was made.
 
-    study, trial, unpruned, genome, widths, picked_because    which network, and why this one
+    study, trial, unpruned, genome, picked_because            which network, and why this one
+    widths, dropped, sparsity, criterion                      what is pruned: channels by layer, blocks, shares of zeros by layer
     task                                                      the model and its data, as the study names them
     scores           by split: metric (1 is perfect); error = 1 - metric, with its 95 % interval; examples
     latency_s        of one inference, in s: median, 95 % interval, each repeat's median, grade, provenance
@@ -57,7 +58,10 @@ def network(results: Results, trial: Trial, job: Job) -> dict[str, Any]:
         "trial": trial.number,
         "unpruned": trial.genome == results.space.full,
         "genome": list(trial.genome),
-        "widths": dict(candidate.widths),
+        "widths": dict(candidate.pruning.widths),
+        "dropped": list(candidate.pruning.dropped),
+        "sparsity": dict(candidate.pruning.sparsity),
+        "criterion": candidate.pruning.criterion or None,
         "task": {"kind": results.study.task.kind, "arguments": dict(results.study.task.arguments)},
         "scores": {"validation": _score(candidate.score), "test": _score(trial.test) if trial.test else None},
         "test_reason": None if trial.test else "the test split was not looked at",

@@ -1,4 +1,4 @@
-"""What a search may choose from: the legal widths of every group of coupled channels."""
+"""What a search may choose from: the legal widths of every group of coupled channels, and what else may be pruned."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from joulefront.config import nearest
 from joulefront.errors import ConfigError, PruneError
+from joulefront.prune.genes import (
+    MOST_GENES,
+    Shared,
+    block_genes,
+    criterion_genes,
+    sparsity_genes,
+    width_genes,
+)
 from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups
 from joulefront.prune.surgery import shrink
-from joulefront.records import Gene, Space
+from joulefront.records import Space
 
 _LEAST_MULTIPLE = 4
 
@@ -28,35 +38,52 @@ def find_space(
     *,
     multiple: int,
     floor: float,
+    floors: Mapping[str, float] = MappingProxyType({}),
     exclude: Sequence[str] = (),
     least_widths: int = 1,
+    shared: Shared = "auto",
+    blocks: bool | Sequence[str] = False,
+    sparsity: Sequence[float] = (),
+    criteria: Sequence[str] = (),
+    own_criterion: str = "l2",
 ) -> Space:
-    """One gene for each group of coupled channels, in the order of execution, named after the group's first layer.
+    """Genes for the widths of groups of coupled channels, in the order of execution, named after the group's first layer.
 
     The legal widths are the multiples of ``multiple`` (of how many floats a vector of the target holds: facts say that
     other widths waste lanes) from the share ``floor`` of the full width up, and the full width itself. A layer that has
     fewer than ``least_widths`` of them gets finer ones (see ``legal_widths``). Left alone are the layers whose channels
     are the model's output, those named in ``exclude`` (with whatever they are coupled to), and groups with a single
-    legal width. Every gene is cut once, to its smallest width, to see that the network works.
+    legal width. Every group is cut once, to its smallest width, to see that the network works. ``floors`` gives the layers
+    below a name a floor of their own; ``shared`` says which have a gene together (``genes.together``). After the widths come
+    residual ``blocks`` that may be taken out (all of them, or those named), shares of single weights that may be zero
+    (``sparsity``), and the ``criteria`` to choose from beside the study's own.
 
-    Raises ConfigError for a name in ``exclude`` that no layer has, and PruneError when torch.export does not take the
-    model, when nothing can be cut, or when a cut breaks the network (the message says which name to exclude).
+    Raises ConfigError for a name that the model does not have, and PruneError when torch.export does not take the
+    model, when nothing can be pruned, or when a cut breaks the network (the message says which name to exclude).
     """
     layers = {name for name, _ in model.named_modules() if name}
+    for key, names in (("exclude", exclude), ("floors", floors)):
+        for name in names:
+            if name not in layers:
+                raise ConfigError(f"space.{key}: the model has no layer {name!r}; {nearest(name, layers)}")
     for name in exclude:
-        if name not in layers:
-            raise ConfigError(f"space.exclude: the model has no layer {name!r}; {nearest(name, layers)}")
         if not any(True for _ in model.get_submodule(name).parameters()):
             raise ConfigError(f"space.exclude: layer {name!r} has no weights, so there is nothing to leave alone")
     export(model, example)
     found = find_groups(model, example)
     groups = [group for group in found.groups if not _touches(group, exclude)]
-    genes = [Gene(group.name, legal_widths(group, multiple, floor, least_widths)) for group in groups]
-    genes = [gene for gene in genes if len(gene.widths) > 1]
+    widths = {
+        group.name: legal_widths(group, multiple, _floor_of(group.name, floors, floor), least_widths)
+        for group in groups
+    }
+    widths = {name: legal for name, legal in widths.items() if len(legal) > 1}
+    _try_each(model, example, found, widths)
+    genes = [*width_genes(widths, shared), *block_genes(_blocks(model, example, found, blocks, exclude))]
+    if sparsity:
+        genes += sparsity_genes(_layers(model, exclude), sparsity, shared, MOST_GENES - len(genes))
     if not genes:
         raise PruneError(f"nothing in the model can be cut: {_reason(found, groups, multiple, floor)}")
-    _try_each(model, example, found, genes)
-    return Space(tuple(genes))
+    return Space((*genes, *criterion_genes(criteria, own_criterion)))
 
 
 def legal_widths(group: ChannelGroup, multiple: int, floor: float, least_widths: int = 1) -> tuple[int, ...]:
@@ -94,22 +121,62 @@ def export(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
             logging.disable(level)
 
 
+def _floor_of(name: str, floors: Mapping[str, float], floor: float) -> float:
+    """The floor of the nearest name that has one of its own."""
+    above = [prefix for prefix in floors if _is_below(name, prefix)]
+    return floors[max(above, key=len)] if above else floor
+
+
+def _is_below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def _layers(model: nn.Module, exclude: Sequence[str]) -> list[str]:
+    """The convolutions and linear layers that are not excluded."""
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, _ConvNd | nn.Linear) and not any(_is_below(name, prefix) for prefix in exclude)
+    ]
+
+
+def _blocks(
+    model: nn.Module, example: Example, groups: Groups, wanted: bool | Sequence[str], exclude: Sequence[str]
+) -> list[str]:
+    """The residual blocks that a search may take out. Raises ConfigError for one that is wanted and is none."""
+    if wanted is False or wanted == ():
+        return []
+    from joulefront.prune.blocks import find_blocks
+
+    found = [
+        name for name in find_blocks(model, example, groups) if not any(_is_below(name, prefix) for prefix in exclude)
+    ]
+    if wanted is True:
+        return found
+    for name in wanted:
+        if name not in found:
+            raise ConfigError(
+                f"space.blocks: {name!r} is no residual block that can be taken out; {nearest(name, found)}"
+            )
+    return [name for name in found if name in wanted]
+
+
 def _touches(group: ChannelGroup, exclude: Sequence[str]) -> bool:
     """Whether the group would cut the output side of an excluded layer, or of a layer inside an excluded module."""
     owners = {axis.tensor.rpartition(".")[0] for axis in group.axes if axis.produces}
     return any(owner == name or owner.startswith(f"{name}.") for owner in owners for name in exclude)
 
 
-def _try_each(model: nn.Module, example: Example, groups: Groups, genes: Sequence[Gene]) -> None:
-    """Cut each gene alone to its smallest width: a coupling that was missed shows when only one side is cut."""
+def _try_each(model: nn.Module, example: Example, groups: Groups, widths: Mapping[str, tuple[int, ...]]) -> None:
+    """Cut each group alone to its smallest width: a coupling that was missed shows when only one side is cut."""
     broken: dict[str, PruneError] = {}
-    for gene in genes:
+    for name, legal in widths.items():
         # From the end, so that a cut which only works where the first channels are kept does not pass.
-        keep = torch.arange(gene.widths[-1])[-gene.widths[0] :]
+        keep = torch.arange(legal[-1])[-legal[0] :]
         try:
-            shrink(model, example, groups, {gene.name: keep})
+            shrink(model, example, groups, {name: keep})
         except PruneError as error:
-            broken[gene.name] = error
+            broken[name] = error
     if broken:
         name, first = next(iter(broken.items()))
         raise PruneError(

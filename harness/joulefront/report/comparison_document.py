@@ -11,6 +11,7 @@ from joulefront.comparison.compared import Comparison, Point
 from joulefront.comparison.networks import Seen
 from joulefront.comparison.verdicts import Survival
 from joulefront.report import documents
+from joulefront.report.pruned import pruned
 from joulefront.results import Results
 
 Value = TypeVar("Value")
@@ -92,7 +93,7 @@ def _best(compared: Comparison) -> dict[str, Any] | None:
 
 def _point(point: Point, studies: Mapping[str, Results]) -> dict[str, Any]:
     return {
-        "widths": dict(point.widths),
+        **pruned(point.pruning),
         "on_front": list(point.on_front),
         "measured": {label: _measured(label, seen, studies) for label, seen in point.seen.items()},
         "verdict": {

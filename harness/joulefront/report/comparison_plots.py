@@ -11,14 +11,15 @@ from typing import Any
 import plotly.graph_objects as go
 
 from joulefront.comparison.networks import Identities, best_measured, model_of
-from joulefront.records import Measurement
+from joulefront.records import Measurement, Pruning
 from joulefront.report.axes import AXES, Axis, axis_of, finite
 from joulefront.report.hover import layers, plain, short, span
+from joulefront.report.pruned import pruned, pruning_of, pruning_words
 from joulefront.report.style import COLOURS, NEUTRAL, SYMBOLS, axis_type, error_bars, layout, scale
 from joulefront.results import Results
 
 Document = Mapping[str, Any]
-Networks = Mapping[tuple[str, Any], Measurement]
+Networks = Mapping[Any, Measurement]
 
 
 def comparison_plot(document: Document, x: str = "latency_s", y: str = "error", *, joined: bool = False) -> go.Figure:
@@ -56,7 +57,7 @@ def agreement_plot(document: Document, studies: Sequence[Results], one: int, oth
     model = model_of(studies[one])
     labels = [document["studies"][place] for place in (one, other)]
     places = {
-        identities.of(model, point["widths"]): index
+        identities.of(model, pruning_of(point)): index
         for index, point in enumerate(document["points"])
         if any(point["measured"][label] for label in labels)
     }
@@ -81,7 +82,7 @@ def agreement_plot(document: Document, studies: Sequence[Results], one: int, oth
                     **_latencies("y", chosen, theirs),
                     customdata=[f"{one}-{places[network]}" if network in places else None for network in chosen],
                     hovertext=[
-                        _pair_text(identities.widths(network), [ours[network], theirs[network]]) for network in chosen
+                        _pair_text(identities.pruning(network), [ours[network], theirs[network]]) for network in chosen
                     ],
                     hoverinfo="text",
                 )
@@ -181,16 +182,16 @@ def _text(document: Document, label: str, index: int) -> str:
             word = measured["provenance"].get(name)
             shown = span(AXES[name], found, measured["intervals"].get(name))
             lines.append(f"{AXES[name].label} {shown}" + (f", {plain(word)}" if word else ""))
-    return "<br>".join([*lines, layers([f"{name} {width}" for name, width in point["widths"].items()])])  # fmt: skip
+    return "<br>".join([*lines, layers(pruning_words(point, named=True))])  # fmt: skip
 
 
-def _pair_text(widths: Mapping[str, int], measured: Sequence[Measurement]) -> str:
+def _pair_text(pruning: Pruning, measured: Sequence[Measurement]) -> str:
     lines = []
     for letter, one in zip("xy", measured, strict=True):
         latency_s = one.latency_s
         shown = span(AXES["latency_s"], latency_s.value, finite((latency_s.low, latency_s.high)))
         lines.append(f"{letter}: {shown}, {one.provenance}")
-    return "<br>".join([*lines, layers([f"{name} {width}" for name, width in widths.items()])])
+    return "<br>".join([*lines, layers(pruning_words(pruned(pruning), named=True))])
 
 
 def _latencies(letter: str, chosen: Sequence[Any], measured: Networks) -> dict[str, Any]:

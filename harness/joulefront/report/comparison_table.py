@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from joulefront.report.pruned import pruning_text
 from joulefront.report.units import percent
 
 _VERDICTS = {"survives": "survives", "beaten": "beaten by", "undecided": "not told apart from", "barred": "no choice:"}
@@ -88,7 +89,7 @@ def _best(document: Mapping[str, Any]) -> Iterator[str]:
         latency_s, slower = point["measured"][label]["metrics"]["latency_s"], best["slower"][label]
         own = "" if slower is None else f", {slower:.2f} times the least of its own front at that error or less"
         costs.append(f"{latency_s * 1e3:.4g} ms on {label} (regret {best['regret'][label]:.3f}{own})")
-    yield f"Best single network for all: {_widths(point)}: {'; '.join(costs)}."
+    yield f"Best single network for all: {pruning_text(point)}: {'; '.join(costs)}."
 
 
 def _matrix(document: Mapping[str, Any]) -> Table:
@@ -122,7 +123,7 @@ def _networks(document: Mapping[str, Any]) -> Table:
     for index, point in enumerate(document["points"]):
         cells = [cell for label in document["studies"] for cell in _cells(point, label)]
         mark = " *" if index == best else ""
-        shown.add_row(f"{_widths(point)}{mark}", _accuracy(point), *cells)
+        shown.add_row(f"{pruning_text(point)}{mark}", _accuracy(point), *cells)
     return shown
 
 
@@ -179,10 +180,6 @@ def _remarks(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _rounded(share: float) -> str:
     return f"{share * 100:.0f} %"
-
-
-def _widths(point: Mapping[str, Any]) -> str:
-    return " ".join(str(width) for width in point["widths"].values())
 
 
 def _unordered(labels: list[str]) -> list[tuple[str, str]]:

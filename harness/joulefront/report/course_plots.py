@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from joulefront.front import hypervolume, reference_point, unpruned_of
 from joulefront.records import Trial
 from joulefront.report.hover import plain, short
+from joulefront.report.pruned import option_text
 from joulefront.report.style import ACCENT, NEUTRAL, layout
 from joulefront.results import Results
 
@@ -50,18 +51,18 @@ def hypervolume_plot(results: Results) -> go.Figure | None:
 
 
 def widths_plot(results: Results) -> go.Figure | None:
-    """The front's widths as shares of the unpruned ones, a row a layer, a column a network; None without a front."""
+    """What the front's networks keep, a row a gene, a column a network, as shares of the unpruned; None without a front."""
     genes, front = results.space.genes, results.front
     if not front:
         return None
-    widths = [[gene.widths[trial.genome[row]] for trial in front] for row, gene in enumerate(genes)]
+    rows = [(gene, [trial.genome[row] for trial in front]) for row, gene in enumerate(genes)]
     figure = go.Figure(layout=layout())
     figure.add_trace(
         go.Heatmap(
-            z=[[width / gene.widths[-1] for width in row] for gene, row in zip(genes, widths, strict=True)],
-            text=widths,
-            hovertext=[[f"{plain(gene.name)}: {width} of {gene.widths[-1]}" for width in row]
-                       for gene, row in zip(genes, widths, strict=True)],
+            z=[[gene.kept(index) for index in indices] for gene, indices in rows],
+            text=[[option_text(gene, index) for index in indices] for gene, indices in rows],
+            hovertext=[[f"{plain(gene.name)}: {option_text(gene, index)} of {option_text(gene, -1)}" for index in indices]
+                       for gene, indices in rows],
             customdata=[[trial.number for trial in front]] * len(genes),
             hovertemplate="trial %{customdata}<br>%{hovertext}<extra></extra>",
             texttemplate="%{text}" if len(genes) * len(front) <= _MOST_TEXTS else None,

@@ -9,6 +9,7 @@ import numpy as np
 
 from joulefront.records import Artifact, Estimate, Measurement, Trial, Tuned
 from joulefront.report.composition import composition
+from joulefront.report.pruned import pruned
 from joulefront.results import Results
 
 _P99_SAMPLES = 1_000
@@ -43,7 +44,7 @@ def point(trial: Trial) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "genome": list(trial.genome),
-        "widths": dict(candidate.widths),
+        **pruned(candidate.pruning),
         "objectives": dict(trial.objectives),
         "intervals": {name: list(interval) for name, interval in trial.intervals.items()},
         "metrics": {
@@ -142,7 +143,7 @@ def _failed(results: Results, trial: Trial) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "genome": list(trial.genome),
-        "widths": results.space.widths(trial.genome),
+        **pruned(results.space.pruning(trial.genome)),
         "fidelity": trial.fidelity,
         "failure": {"kind": trial.failure.kind, "message": trial.failure.message},
     }

@@ -7,6 +7,7 @@ from html import escape
 
 from joulefront.records import Trial
 from joulefront.report.axes import AXES, Axis, interval, value
+from joulefront.report.pruned import option_text
 from joulefront.report.visible import visible
 from joulefront.results import Results
 
@@ -32,8 +33,8 @@ def hover(results: Results, trial: Trial) -> str:
         if found is not None:
             shown = span(AXES[name], found, interval(trial, name))
             lines.append(f"{AXES[name].label} {shown}{_provenance(trial, name)}")
-    widths = results.space.widths(trial.genome) if trial.genome else {}
-    lines.append(layers([f"{short(name)} {width}" for name, width in widths.items()]))
+    genes = zip(results.space.genes, trial.genome, strict=True) if trial.genome else ()
+    lines.append(layers([f"{short(gene.name)} {option_text(gene, index)}" for gene, index in genes]))
     remarks = [f"fidelity {trial.fidelity}"]
     if trial.measurement and trial.measurement.warnings:
         count = len(trial.measurement.warnings)

@@ -13,6 +13,7 @@ from joulefront.front import beats, front_of
 from joulefront.records import Score, Trial
 from joulefront.report.composition import composition, line
 from joulefront.report.documents import measurement, roles
+from joulefront.report.pruned import pruned
 from joulefront.report.units import percent, quantities
 from joulefront.results import Results
 from joulefront.store import Store
@@ -34,7 +35,7 @@ def document(results: Results, number: int) -> dict[str, Any]:
         "trial": number,
         "fidelity": trial.fidelity,
         "genome": list(trial.genome),
-        "widths": results.space.widths(trial.genome),
+        **pruned(results.space.pruning(trial.genome)),
         "roles": roles(results)[number],
         "recorded": results.recorded[number].isoformat(),
         "same_network": [

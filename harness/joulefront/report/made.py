@@ -99,7 +99,7 @@ def _search(results: Results) -> Rows:
     if left_out := [name for name in study.objectives if name not in results.objectives and results.objectives]:
         rows.append(("left out", f"{', '.join(AXES[name].label for name in left_out)}: the device has no meter"))
     if results.space.genes:
-        rows.append(("chooses from", f"{results.space.size:,} networks, by {len(results.space.genes)} widths"))
+        rows.append(("chooses from", f"{results.space.size:,} networks, by {len(results.space.genes)} genes"))
     rows += [(f"limit on {AXES[name].label}", AXES[name].shown(limit)) for name, limit in study.limits.given.items()]
     if results.origin:
         rows.append(("study file in", str(results.origin)))

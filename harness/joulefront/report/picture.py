@@ -20,6 +20,7 @@ from rich.text import Text
 
 from joulefront.front import hypervolume, reference_point, unpruned_of
 from joulefront.records import Trial
+from joulefront.report.pruned import pruned, pruning_text
 from joulefront.report.scatter import scatter
 from joulefront.report.units import milli, percent, quantities
 from joulefront.report.visible import visible
@@ -190,7 +191,7 @@ def _front(results: Results, rows: int, width: int) -> Table:
             percent(candidate.score.metric),
             milli(measured.latency_s.value, (measured.latency_s.low, measured.latency_s.high)),
             *([energy] if has_energy else []),
-            " ".join(map(str, candidate.widths.values())),
+            pruning_text(pruned(candidate.pruning)),
         )
     return table
 

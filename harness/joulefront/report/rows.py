@@ -7,10 +7,11 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from joulefront.errors import ConfigError
-from joulefront.records import Estimate, Trial
+from joulefront.records import Estimate, Gene, Option, Trial
 from joulefront.report.visible import visible
 from joulefront.results import Results
 
@@ -60,7 +61,7 @@ def columns(results: Results, trials: Sequence[Trial] | None = None) -> list[Col
         column("knee", "flag", lambda trial: trial.number == knee),
         column("unpruned", "flag", lambda trial: trial.genome == results.space.full),
         *(
-            column(f"width.{gene.name}", "count", lambda trial, at=at, gene=gene: gene.widths[trial.genome[at]])  # type: ignore[misc]
+            column(f"{gene.kind}.{gene.name}", _type(gene), partial(_option, gene, at))
             for at, gene in enumerate(results.space.genes)
         ),
         *estimated("error", lambda trial: trial.candidate.score.error if trial.candidate else None),
@@ -129,6 +130,17 @@ def as_frame(results: Results, trials: Sequence[Trial] | None = None) -> pd.Data
         raise _no_frame("a frame") from error
     table = columns(results, trials)
     return pandas.DataFrame({column.name: pandas.Series(column.values, dtype=_dtype(column)) for column in table})
+
+
+def _option(gene: Gene, at: int, trial: Trial) -> Option:
+    return gene.options[trial.genome[at]]
+
+
+def _type(gene: Gene) -> Literal["text", "number", "count"]:
+    """What a column of the gene's options holds."""
+    if gene.kind == "criterion":
+        return "text"
+    return "number" if any(isinstance(option, float) for option in gene.options) else "count"
 
 
 def _storable(value: Any) -> Any:

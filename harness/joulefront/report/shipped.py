@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from joulefront.report.pruned import pruning_words
 from joulefront.report.units import percent
 
 
@@ -14,11 +15,10 @@ def shipped(document: Mapping[str, Any]) -> str:
     """What ``ship`` returns, as lines."""
     target, onnx, out = document["target"], document["onnx"], document["out"]
     unpruned = ", the unpruned network" if document["unpruned"] else ""
-    widths = " ".join(f"{name}={width}" for name, width in document["widths"].items())
     energy_j = document["energy_j"]
     lines = [
         ("network", f"trial {document['trial']} of {document['study']}{unpruned}: {document['picked_because']}"),
-        ("widths", widths),
+        ("pruned to", ", ".join(pruning_words(document, named=True))),
         ("accuracy", _accuracy(document["scores"])),
         ("latency", f"{_milli(document['latency_s'], 'ms')} on {document['device']['name']}"),
         ("energy", _milli(energy_j, "mJ") if energy_j else f"none: {document['energy_reason']}"),

@@ -10,13 +10,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from joulefront.records import Score, Trial
+from joulefront.records import Gene, Score, Trial
 from joulefront.report.axes import Axis, interval, known_axes, value
 from joulefront.report.composition import composition, line
 from joulefront.report.course_plots import hypervolume_plot, session_plot, widths_plot
 from joulefront.report.headline import headline, remarks
 from joulefront.report.made import how_made
 from joulefront.report.plots import front_plot, front_plot_3d
+from joulefront.report.pruned import option_text
 from joulefront.report.visible import all_visible
 from joulefront.results import Results
 
@@ -41,7 +42,7 @@ def study_contents(results: Results) -> dict[str, Any]:
         "objectives": list(results.objectives),
         "limits": results.study.limits.given,
         "axes": [asdict(axis) | {"title": axis.title} for axis in axes],
-        "genes": [{"name": gene.name, "widths": list(gene.widths)} for gene in results.space.genes],
+        "genes": [_gene(gene) for gene in results.space.genes],
         "front": [trial.number for trial in results.front],
         "knee": results.knee.number if results.knee else None,
         "unpruned": results.unpruned.number if results.unpruned else None,
@@ -56,6 +57,16 @@ def study_contents(results: Results) -> dict[str, Any]:
         "made": how_made(results),
     }
     return {**all_visible(document), "figures": _figures(results)}
+
+
+def _gene(gene: Gene) -> dict[str, Any]:
+    indices = range(len(gene.options))
+    return {
+        "name": gene.name,
+        "kind": gene.kind,
+        "texts": [option_text(gene, index) for index in indices],
+        "kept": [gene.kept(index) for index in indices],
+    }
 
 
 def _trial(results: Results, trial: Trial, axes: Iterable[Axis]) -> dict[str, Any]:

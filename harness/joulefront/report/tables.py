@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from joulefront.report.composition import line
+from joulefront.report.pruned import pruning_text
 from joulefront.report.units import milli, percent, quantities
 
 
@@ -40,7 +41,7 @@ def front(document: Mapping[str, Any]) -> RenderableType:
     for row in rows:
         metrics = row["metrics"]
         share = f"{metrics['latency_s'] / reference['metrics']['latency_s']:.2f}" if reference else ""
-        widths = " ".join(str(width) for width in row["widths"].values())
+        widths = pruning_text(row)
         table.add_row(
             str(row["trial"]),
             percent(metrics["accuracy"]),
@@ -104,9 +105,9 @@ def estimate(document: Mapping[str, Any]) -> RenderableType:
     lines = [
         f"{document['study']} on {document['device']}: all is well",
         f"objectives  {', '.join(document['objectives'])}",
-        f"space       {space['networks']:,} networks from {len(space['genes'])} widths:",
+        f"space       {space['networks']:,} networks from {len(space['genes'])} genes:",
     ]
-    lines += [f"            {name}: {_span(widths)}" for name, widths in space["genes"].items()]
+    lines += [f"            {name}: {_span(options)}" for name, options in space["genes"].items()]
     lines.append(
         f"a trial     {seconds['trial']:.1f} s, tried with one of half the width: "
         f"{seconds['making_a_network']:.1f} s to make it, {seconds['measuring_a_network']:.1f} s to measure it"
@@ -118,10 +119,9 @@ def estimate(document: Mapping[str, Any]) -> RenderableType:
     return Text("\n".join(lines))
 
 
-def _span(widths: list[int]) -> str:
-    return (
-        ", ".join(map(str, widths)) if len(widths) <= 8 else f"{widths[0]}, {widths[1]}, … {widths[-1]} ({len(widths)})"
-    )
+def _span(options: list[Any]) -> str:
+    texts = [f"{option:.3g}" if isinstance(option, float) else str(option) for option in options]
+    return ", ".join(texts) if len(texts) <= 8 else f"{texts[0]}, {texts[1]}, … {texts[-1]} ({len(texts)})"
 
 
 def _duration(seconds: float) -> str:

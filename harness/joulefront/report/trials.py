@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from joulefront.report.pruned import pruning_text
 from joulefront.report.units import milli, percent
 
 
@@ -37,7 +38,7 @@ def table(document: Sequence[Mapping[str, Any]]) -> RenderableType:
             *([_milli(row, "energy_j")] if has_energy else []),
             f"{metrics['size_b'] / 1e3:,.0f}" if metrics else "",
             _what(row),
-            " ".join(map(str, row["widths"].values())),
+            pruning_text(row),
             style=None if row["roles"] else "dim",
         )
     return Group(shown, Text("\n".join(_remarks(document, ran))))

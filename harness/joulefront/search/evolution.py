@@ -51,7 +51,7 @@ class Evolution:
         self._told: dict[Genome, Trial] = {}
         self._generation: Any = None
         self._unit: NDArray[np.float64] | None = None
-        upper = [len(gene.widths) - 1 for gene in space.genes]
+        upper = [len(gene.options) - 1 for gene in space.genes]
         self._problem = Problem(
             n_var=len(upper),
             n_obj=self._outcomes(),

@@ -23,19 +23,19 @@ def structured(space: Space, count: int, rng: np.random.Generator) -> list[Genom
 def scattered(space: Space, rng: np.random.Generator) -> Genome:
     """A random genome around a random overall share."""
     share = rng.uniform(0.0, 1.0)
-    lengths = np.array([len(gene.widths) for gene in space.genes])
+    lengths = np.array([len(gene.options) for gene in space.genes])
     places = np.clip(share + rng.normal(0.0, 0.2, len(lengths)), 0.0, 1.0) * (lengths - 1)
     return tuple(int(index) for index in np.rint(places))
 
 
 def independent(space: Space, rng: np.random.Generator) -> Genome:
     """A genome drawn uniformly from the space: every gene on its own."""
-    return tuple(int(rng.integers(len(gene.widths))) for gene in space.genes)
+    return tuple(int(rng.integers(len(gene.options))) for gene in space.genes)
 
 
 def _starts(space: Space, count: int, rng: np.random.Generator) -> Iterator[Genome]:
     yield space.full
-    smallest = min(gene.widths[0] / gene.widths[-1] for gene in space.genes)
+    smallest = min((gene.kept(0) for gene in space.genes if gene.kind == "width"), default=1.0)
     rungs = max(count // 2, 1)
     for rung in range(rungs):
         yield space.uniform(smallest ** ((rung + 1) / rungs))

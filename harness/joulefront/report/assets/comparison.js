@@ -116,7 +116,7 @@ function bestPart(comparison) {
   });
   return { box: section("best", "One network for all",
     el("p", {}, el("a", { href: `#network-${best.point + 1}` }, `Network ${best.point + 1}`),
-      `: ${Object.entries(point.widths).slice(0, 12).map(([name, width]) => `${name} ${width}`).join(", ")}${Object.keys(point.widths).length > 12 ? " …" : ""}`),
+      `: ${pruned(point).slice(0, 12).join(", ")}${pruned(point).length > 12 ? " …" : ""}`),
     definitions(rows),
     el("p", { class: "quiet caption" }, "Of the networks measured on all devices, the one whose loss against each device's own knee is least where it is largest (minimax regret). 1 is the whole range of one objective.")), drawings: [] };
 }

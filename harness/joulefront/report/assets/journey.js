@@ -92,10 +92,10 @@ function repeats(study, trial) {
 
 function widths(study, trial) {
   return study.genes.length ? [el("table", { class: "plain" },
-    el("thead", {}, el("tr", {}, ["layer", "width", "of", "kept"].map((label, index) => el("th", { class: index ? "number" : null, scope: "col" }, label)))),
+    el("thead", {}, el("tr", {}, ["gene", "pruned to", "of", "kept"].map((label, index) => el("th", { class: index ? "number" : null, scope: "col" }, label)))),
     el("tbody", {}, study.genes.map((gene, index) => {
-      const width = gene.widths[trial.genome[index]], full = gene.widths.at(-1);
-      return el("tr", {}, el("th", { scope: "row" }, gene.name), [width, full, `${Math.round((100 * width) / full)} %`]
+      const at = trial.genome[index];
+      return el("tr", {}, el("th", { scope: "row" }, gene.name), [gene.texts[at], gene.texts.at(-1), gene.kind === "criterion" ? "" : `${Math.round(100 * gene.kept[at])} %`]
         .map((text) => el("td", { class: "number" }, String(text))));
     })))] : [];
 }

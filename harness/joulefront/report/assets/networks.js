@@ -1,14 +1,21 @@
+// What is pruned of a network, a word or two each.
+function pruned(point) {
+  return [...Object.entries(point.widths).map(([name, width]) => `${name} ${width}`), ...point.dropped.map((block) => `without ${block}`),
+    ...Object.entries(point.sparsity).filter(([, share]) => share).map(([layer, share]) => `${Math.round(100 * share)} % zeros of ${layer}`),
+    ...(point.criterion ? [point.criterion] : [])];
+}
+
 // The table of every network that is on any of the fronts, with each device's verdict in words.
 function networksPart(comparison) {
   if (!comparison.points.length) return null;
   const count = el("span", { class: "quiet", role: "status" });
   const filter = el("input", { type: "search", placeholder: "filter: beaten, conv1=8 …", "aria-label": "Filter the networks" });
   const rows = comparison.points.map((point, index) => ({ ...point, index }));
-  const widths = (row) => Object.values(row.widths).join(" ");
+  const widths = (row) => [...Object.values(row.widths), ...pruned({ ...row, widths: {} })].join(" ");
   const table = sortableTable({
     caption: "Every network of the fronts", columns: networkColumns(comparison, widths), rows,
     id: (row) => `network-${row.index + 1}`,
-    words: (row) => [`network ${row.index + 1}`, ...Object.entries(row.widths).map(([name, width]) => `${name}=${width}`),
+    words: (row) => [`network ${row.index + 1}`, ...Object.entries(row.widths).map(([name, width]) => `${name}=${width}`), ...pruned({ ...row, widths: {} }),
       ...comparison.studies.map((label) => verdict(comparison, row, label))].join(" "),
     filtered: (shown, all) => { count.textContent = shown === all ? plural(all, "network") : `${shown} of ${plural(all, "network")}`; },
   });

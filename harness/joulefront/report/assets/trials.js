@@ -54,18 +54,20 @@ function trialColumns(study) {
         value: share, cell: (trial) => (share(trial) === null ? "" : share(trial).toFixed(2)) });
     }
   }
-  return [...columns, ...widthColumns(study),
+  return [...columns, ...geneColumns(study),
     { label: "remarks", value: (trial) => remark(trial) || null, cell: (trial) => el("span", { class: "remark", title: remark(trial) || null }, remark(trial)) }];
 }
 
-function widthColumns(study) {
-  const width = (trial, index) => study.genes[index].widths[trial.genome[index]];
+const GENES = { width: "Channels of", block: "The block", sparsity: "Zeros of", criterion: "Which" };
+
+function geneColumns(study) {
+  const text = (trial, index) => study.genes[index].texts[trial.genome[index]];
   if (study.genes.length > MOST_WIDTH_COLUMNS) {
-    const text = (trial) => study.genes.map((_, index) => width(trial, index)).join(" ");
-    return [{ label: "widths", value: text, cell: (trial) => el("span", { class: "remark" }, text(trial)) }];
+    const all = (trial) => study.genes.map((_, index) => text(trial, index)).join(" ");
+    return [{ label: "pruned to", value: all, cell: (trial) => el("span", { class: "remark" }, all(trial)) }];
   }
   return study.genes.map((gene, index) => ({
-    label: short(gene.name), numeric: true, note: `Channels of ${gene.name}`, value: (trial) => width(trial, index), cell: (trial) => String(width(trial, index)) }));
+    label: short(gene.name), numeric: true, note: `${GENES[gene.kind]} ${gene.name}`, value: (trial) => trial.genome[index], cell: (trial) => text(trial, index) }));
 }
 
 function remark(trial) {
@@ -74,5 +76,5 @@ function remark(trial) {
 
 function trialWords(study, trial) {
   return [`trial ${trial.trial}`, trial.fidelity, ...marks(study, trial).map((mark) => mark.text), remark(trial),
-    ...study.genes.map((gene, index) => `${gene.name}=${gene.widths[trial.genome[index]]}`)].join(" ");
+    ...study.genes.map((gene, index) => `${gene.name}=${gene.texts[trial.genome[index]]}`)].join(" ");
 }

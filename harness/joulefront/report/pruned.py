@@ -1,0 +1,52 @@
+"""What is pruned of a network, as documents have it and as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from joulefront.records import Gene, Pruning
+
+
+def pruned(pruning: Pruning) -> dict[str, Any]:
+    """The entries that every document about a network has."""
+    return {
+        "widths": dict(pruning.widths),
+        "dropped": list(pruning.dropped),
+        "sparsity": dict(pruning.sparsity),
+        "criterion": pruning.criterion or None,
+    }
+
+
+def pruning_of(document: Mapping[str, Any]) -> Pruning:
+    """What ``pruned`` was made of."""
+    return Pruning(
+        document["widths"], tuple(document["dropped"]), document["sparsity"], document.get("criterion") or ""
+    )
+
+
+def pruning_words(document: Mapping[str, Any], *, named: bool) -> Sequence[str]:
+    """What is pruned, a word or two each; widths with their layers' names if ``named``, which a heading may give otherwise."""
+    words = [f"{name} {width}" if named else str(width) for name, width in document["widths"].items()]
+    words += [f"without {block}" for block in document["dropped"]]
+    shares = {layer: share for layer, share in document["sparsity"].items() if share}
+    if shares and not named and len(set(shares.values())) == 1 and len(shares) == len(document["sparsity"]):
+        words.append(f"{next(iter(shares.values())):.0%} zeros")
+    else:
+        words += [f"{share:.0%} zeros of {layer}" for layer, share in shares.items()]
+    return [*words, *([document["criterion"]] if document.get("criterion") else [])]
+
+
+def pruning_text(document: Mapping[str, Any]) -> str:
+    """What is pruned, in one line, the widths without their names."""
+    return " ".join(pruning_words(document, named=False))
+
+
+def option_text(gene: Gene, index: int) -> str:
+    """An option of a gene, as people read it."""
+    option = gene.options[index]
+    if gene.kind == "block":
+        return "kept" if option else "out"
+    if isinstance(option, float):  # a share: of zeros, or of the widths that the gene decides together
+        return f"{option:.0%}" + (" zeros" if gene.kind == "sparsity" else "")
+    return str(option)
