@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from joulefront.records import Composition, Executed, Genome, Trial
 
@@ -48,12 +48,45 @@ class Task(Protocol):
         ...
 
 
-class Group(Protocol):
-    """Coupled channels, as a criterion sees them: removing channel i removes slice i of every weight here.
+class Outputs(Protocol):
+    """What the channels of a group give to the layers that read them, over the calibration examples; each (channels,).
 
-    ``name`` is the gene's name and ``channels`` the number of channels. ``weights`` holds one tensor for each coupled
-    layer that is cut on its output side, arranged as (channels, elements): row i is the filter that channel i loses
-    there. Biases and the scales and shifts of norms are no filters.
+    Taken where they are read: behind the norm, the activation and the pooling that follow the channel. Of several
+    readers it is the average. ``mean_abs`` is the mean of the absolute values, ``std`` their values' standard
+    deviation, ``zeros`` the share, 0 to 1, of values that are exactly zero.
+    """
+
+    @property
+    def mean_abs(self) -> Tensor: ...
+    @property
+    def std(self) -> Tensor: ...
+    @property
+    def zeros(self) -> Tensor: ...
+
+
+class Group(Protocol):
+    """Units that go or stay whole, as a criterion sees them: coupled channels, or the single weights of one layer.
+
+    ``name`` is the group's or the layer's and ``channels`` the number of units. Removing unit i removes row i of
+    everything here. Biases and the shifts of norms are left out. Whatever takes data is computed when it is first asked
+    for, so a criterion need not say what it needs.
+
+    - ``single``: whether the units are single weights. They have neither ``consumers`` nor ``scales``.
+    - ``weights``: (channels, elements) for each coupled layer that writes the unit: row i is the filter that goes. Of
+      single weights it is one tensor, (channels, 1).
+    - ``consumers``: (channels, elements) for each layer that reads the unit.
+    - ``scales``: (channels, k) for each BatchNorm behind the unit: its gamma.
+    - ``gradients``: as ``weights``: of the mean loss over the calibration examples.
+    - ``curvatures``: as ``weights``: the mean over examples of the squared gradient of one example's loss, which is the
+      diagonal of the empirical Fisher matrix.
+    - ``carried``: (channels, elements): the mean absolute value that each connection carries which goes with the unit,
+      mean abs(input) · abs(weight). Those are the connections of ``consumers``; a single weight is one itself.
+    - ``outputs``: what the units give to those that read them.
+    - ``losses_without``: (channels,): the mean loss with the unit taken out, less the loss as it is.
+    - ``coupled(grad)``: the group as torch-pruning's importances take it, a ``torch_pruning.dependency.Group``. Its layers'
+      ``grad`` is what ``grad`` names, or None.
+
+    What cannot be had (without data; single weights have no outputs) raises ConfigError, which says what to do instead.
     """
 
     @property
@@ -61,14 +94,39 @@ class Group(Protocol):
     @property
     def channels(self) -> int: ...
     @property
+    def single(self) -> bool: ...
+    @property
     def weights(self) -> Sequence[Tensor]: ...
+    @property
+    def consumers(self) -> Sequence[Tensor]: ...
+    @property
+    def scales(self) -> Sequence[Tensor]: ...
+    @property
+    def gradients(self) -> Sequence[Tensor]: ...
+    @property
+    def curvatures(self) -> Sequence[Tensor]: ...
+    @property
+    def carried(self) -> Sequence[Tensor]: ...
+    @property
+    def outputs(self) -> Outputs: ...
+    @property
+    def losses_without(self) -> Tensor: ...
+
+    def coupled(self, grad: Literal["gradients", "curvatures"] | None = None) -> Any: ...
 
 
 class Criterion(Protocol):
-    """Which channels of a group to keep."""
+    """Which units of a group to keep.
+
+    One that has a threshold has an attribute ``cutoff``, a float: units that score below it go, where the user gives no
+    ratio.
+    """
 
     def __call__(self, group: Group) -> Tensor:
-        """One score per channel, (channels,), float32, on the CPU; the highest are kept. The same for the same group."""
+        """One score per unit, (channels,), float32, on the CPU; the highest are kept. The same for the same group.
+
+        Raises ConfigError for a group that it cannot judge.
+        """
         ...
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from joulefront.config import nearest
 from joulefront.errors import PruneError
 from joulefront.plugins import describe
 from joulefront.protocols import Criterion
+from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups, shapes
 from joulefront.records import Pruning
 
@@ -27,20 +27,23 @@ def cut(
     criterion: Criterion,
     *,
     groups: Groups | None = None,
+    evidence: Evidence | None = None,
 ) -> nn.Module:
     """A copy of ``model`` without the blocks and, of each group, the channels that ``pruning`` takes away.
 
     The channels of the highest score stay. All scores come from the uncut model, so that no group's outcome depends on
     another's; of equal scores the first channel is kept. The copy is in eval mode and gives outputs of the same shape.
-    ``groups``, what ``find_groups`` says of the model, saves finding them again (0.1 to 1 s). Single weights
-    (``pruning.sparsity``) are not zeroed here.
+    ``groups``, what ``find_groups`` says of the model, saves finding them again (0.1 to 1 s). ``evidence`` of the model is
+    for criteria that take data, and keeps what they saw for the next cut. Single weights (``pruning.sparsity``) are not
+    zeroed here.
 
-    Raises PruneError when the pruning is of another model, a score is no number, or the cut network does not work.
+    Raises PruneError when the pruning is of another model, a score is no number, or the cut network does not work, and
+    ConfigError when the criterion cannot judge a group that is cut.
     """
     groups = groups or find_groups(model, example)
-    tensors = dict(model.state_dict())
+    evidence = evidence or Evidence(model, None, example, groups)
     keep = {
-        group.name: _best(group, width, _scores(group, tensors, criterion))
+        group.name: _best(group, width, score(evidence.group(group.name), criterion))
         for group, width in _chosen(groups, pruning)
         if width < group.channels
     }
@@ -95,31 +98,6 @@ def shrink(
         _resize(module)
     _verify(small, example, groups.outputs)
     return small
-
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """A group as a criterion sees it: ``joulefront.protocols.Group``."""
-
-    name: str
-    channels: int
-    weights: tuple[Tensor, ...]
-
-
-def _scores(group: ChannelGroup, tensors: Mapping[str, Tensor], criterion: Criterion) -> Tensor:
-    """The criterion's scores of the group's channels, (channels,)."""
-    weights = [
-        tensors[axis.tensor].movedim(axis.dim, 0)[axis.owned].reshape(group.channels, -1)
-        for axis in group.axes
-        if axis.produces and tensors[axis.tensor].dim() > 1
-    ]
-    scores = criterion(_Scored(group.name, group.channels, tuple(weights)))
-    if scores.shape != (group.channels,) or not bool(scores.isfinite().all()):
-        raise PruneError(
-            f"{type(criterion).__name__} gives layer {group.name!r} no finite score for each of its {group.channels} "
-            "channels"
-        )
-    return scores
 
 
 def _best(group: ChannelGroup, width: int, scores: Tensor) -> Tensor:
