@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -14,6 +15,7 @@ from joulefront.records import Estimate, Score
 from joulefront.training.data import load_batch, split_of
 from joulefront.training.device import Device, placed
 from joulefront.training.forward import forward
+from joulefront.training.macro import is_classification, macro_errors
 from joulefront.training.seeds import seeded
 
 Z_95 = 1.959963984540054
@@ -32,9 +34,9 @@ def evaluate(
 ) -> Score:
     """What ``model`` reaches on a split: all of it, or the first ``limit`` examples of its order shuffled by ``seed``.
 
-    Computed in float32; the metric sees the outputs of all examples at once. The error's interval is the 95 % Wilson
-    interval, which is right for a metric that is a share of examples, such as top-1 accuracy, and only a rough guide
-    for any other.
+    Computed in float32; the metric and the loss see the outputs of all examples at once. The error's interval is the
+    95 % Wilson interval, which is right for a metric that is a share of examples, such as top-1 accuracy, and only a
+    rough guide for any other. A classifier's score has the macro averages as well (``macro.macro_errors``).
 
     Raises ConfigError when the split is missing or the metric is above 1, and TrainError when the outputs or the metric
     are not finite.
@@ -48,18 +50,24 @@ def evaluate(
     targets: list[Tensor] = []
     with placed(device, model) as place, seeded(seed), torch.no_grad():
         for batch in torch.split(indices, batch_size):
-            inputs, wanted = load_batch(dataset, batch)
+            inputs, batch_targets = load_batch(dataset, batch)
             outputs.append(forward(model, inputs, place=place).cpu())
-            targets.append(wanted)
+            targets.append(batch_targets)
         everything = torch.cat(outputs)
         if not everything.isfinite().all():
             raise TrainError(f"the model's outputs on the {split} split are not all finite")
-        metric = float(task.metric(everything, torch.cat(targets)))
+        wanted = torch.cat(targets)
+        metric = float(task.metric(everything, wanted))
+        loss = float(task.loss(everything, wanted))
     if not math.isfinite(metric):
         raise TrainError(f"the metric of the {split} split is {metric}: expected a finite number")
     if metric > 1 + 1e-9:
         raise ConfigError(f"task.metric returned {metric:g}: expected at most 1, which is perfect")
-    return Score(split, metric, wilson(1 - metric, len(indices)), len(indices))
+    error = wilson(1 - metric, len(indices))
+    macro: Mapping[str, Estimate] = {}
+    if is_classification(everything, wanted):
+        macro = macro_errors(everything, wanted, perfect=wilson(0.0, len(indices)))
+    return Score(split, metric, error, len(indices), loss if math.isfinite(loss) else None, macro)
 
 
 def wilson(share: float, examples: int) -> Estimate:
