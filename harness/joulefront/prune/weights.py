@@ -1,23 +1,22 @@
-"""A pruned network's weights in a file: safetensors, no pickle, the same bytes for the same weights."""
+"""A pruned network's weights in a file: safetensors, no pickle, zeros left out, the same bytes for the same weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load as parse
-from safetensors.torch import save as serialise
 from torch import nn
 
 from joulefront.errors import StoreError
 from joulefront.prune.groups import Example, Groups
+from joulefront.prune.storage import parsed, serialised
 from joulefront.prune.surgery import cut_to
 from joulefront.records import Pruning
 
 
 def save(model: nn.Module, path: Path) -> None:
     """Write the parameters and buffers of ``model`` to ``path``. Raises StoreError when the disk refuses."""
-    data = serialise({name: tensor.detach().clone().contiguous() for name, tensor in model.state_dict().items()})
+    data = serialised(model.state_dict())
     try:
         path.write_bytes(data)
     except OSError as error:
@@ -34,7 +33,7 @@ def load(
     """
     small = cut_to(model, example, pruning, groups=groups)
     try:
-        small.load_state_dict(parse(path.read_bytes()), strict=True)
+        small.load_state_dict(parsed(path.read_bytes()), strict=True)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error}") from error
     except SafetensorError as error:
