@@ -21,7 +21,21 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Limit = Annotated[float, Field(gt=0)] | None
-Objective = Literal["error", "latency_s", "energy_j", "size_b", "params", "macs"]
+Objective = Literal[
+    "error",
+    "precision_error",
+    "recall_error",
+    "f1_error",
+    "loss",
+    "latency_s",
+    "latency_p99_s",
+    "energy_j",
+    "size_b",
+    "packed_b",
+    "params",
+    "macs",
+    "memory_b",
+]
 
 
 class Table(BaseModel):
@@ -87,6 +101,23 @@ class RecoverConfig(Table):
     )
     learning_rate: float = Field(default=0.02, gt=0, description="The peak of fine-tuning's learning rate (SGD).")
     batch_size: int = Field(default=64, ge=1)
+    distillation: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="How much of fine-tuning's loss is the distance to the unpruned model's outputs.",
+    )
+    temperature: float = Field(
+        default=4.0, gt=0, description="Of distillation: higher tells more of the unlikely classes."
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Stop fine-tuning after so many epochs without a lower loss on a tenth of the train split, held out for it.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description='Where fine-tuning computes; "auto" is a GPU of this host where torch has one.'
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description='Of fine-tuning on the host; "auto" takes bfloat16 where this CPU computes in it.'
     )
@@ -139,11 +170,21 @@ class LimitsConfig(Table):
     """Hard limits, in SI units: networks that keep all of them come first, and only they are on a front."""
 
     error: Limit = Field(default=None, description="1 - metric on the validation split, such as 0.05.")
+    precision_error: Limit = Field(default=None, description="1 - precision, averaged over a classifier's classes.")
+    recall_error: Limit = Field(default=None, description="1 - recall, averaged over a classifier's classes.")
+    f1_error: Limit = Field(default=None, description="1 - F1, averaged over a classifier's classes.")
+    loss: Limit = Field(default=None, description="The task's loss on the validation split.")
     latency_s: Limit = Field(default=None, description="The median latency of one inference, in s.")
+    latency_p99_s: Limit = Field(default=None, description="Its 99th percentile, in s.")
     energy_j: Limit = Field(default=None, description="Gross energy of one inference, in J.")
     size_b: Limit = Field(default=None, description="The compiled library's size, in bytes.")
+    packed_b: Limit = Field(default=None, description="Its size as zlib packs it, which is where zeros pay, in bytes.")
     params: Limit = Field(default=None, description="The number of parameters.")
     macs: Limit = Field(default=None, description="Multiply-accumulates of one inference.")
+    memory_b: Limit = Field(
+        default=None,
+        description="The most memory that the network adds to its process on the device, loading included, in bytes.",
+    )
 
     @property
     def given(self) -> dict[str, float]:
@@ -160,7 +201,8 @@ class StudyConfig(Table):
         default=("error", "latency_s", "energy_j"),
         strict=False,
         min_length=1,
-        description="What to minimise. energy_j is left out, with a word, where the device has no meter.",
+        description="What to minimise: any that [limits] names. energy_j is left out, with a word, where the device has "
+        "no meter; latency_p99_s takes 100 inferences a repeat, whatever the time.",
     )
     task: Plugin = Field(
         description='The model and its data: mnist5k, digits, fashion_mnist, "package.module:object" or "file.py:object".'
@@ -176,6 +218,11 @@ class StudyConfig(Table):
     search: SearchConfig = SearchConfig()
     prepare: PrepareConfig = PrepareConfig()
     limits: LimitsConfig = LimitsConfig()
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Every objective and limit, by name."""
+        return frozenset({*self.objectives, *self.limits.given})
 
     @model_validator(mode="after")
     def _no_repeats(self) -> StudyConfig:

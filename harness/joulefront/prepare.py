@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,24 @@ from torch import Tensor, nn
 from joulefront import compile as compiling
 from joulefront import plugins, prune, tasks, training
 from joulefront.cache import Cache, disk, file_sha256, key_of, require_room
+from joulefront.compile.packed import packed_b
 from joulefront.compile.sources import kernels_version
 from joulefront.config import Plugin, StudyConfig
 from joulefront.errors import CompileError, ConfigError, StoreError, TrainError
-from joulefront.protocols import Compiler, Criterion, Task
+from joulefront.objectives import MACRO
+from joulefront.protocols import Compiler, Task
+from joulefront.prune.candidate import Remembered
+from joulefront.prune.candidate import check as check_criterion
+from joulefront.prune.candidate import prune as prune_model
 from joulefront.prune.cost import count
+from joulefront.prune.evidence import Evidence
 from joulefront.prune.groups import find_groups
+from joulefront.prune.masks import masks_of
 from joulefront.prune.space import export, find_space
-from joulefront.prune.surgery import cut
 from joulefront.prune.weights import load, save
 from joulefront.records import Array, Artifact, Candidate, Composition, Fidelity, Genome, Job, Prepared, Score, Target
 from joulefront.results import Results
-from joulefront.tasks.task import check
+from joulefront.tasks.task import check, check_classifier
 from joulefront.tuning.database import NOTHING, Database, Snapshot
 
 # Every candidate is recovered with the same seed: what it becomes belongs to the network, not to the study that asked.
@@ -60,9 +66,10 @@ class Maker:
         """Raises ConfigError for a task, criterion or compiler that cannot be had, PruneError for a model that cannot be cut."""
         study, folder = StudyConfig.model_validate_json(recipe.study), recipe.folder
         self._recover_config = study.recover
-        self._precision = training.resolve_precision(study.recover.precision)
+        self._device = training.resolve_device(study.recover.device)
+        self._precision = training.resolve_precision(study.recover.precision, self._device)
         self._task = load_task(study.task, folder, needs_data=True)
-        self._criterion: Criterion = plugins.build(study.criterion, prune.READY, folder=folder, where="[criterion]")
+        check_classifier(self._task, sorted(study.wanted.intersection(MACRO)))
         self._compiler = load_compiler(study.compile, folder, recipe.target, recipe.tuned)
         self._target = recipe.target
         self._cache = cache
@@ -75,12 +82,21 @@ class Maker:
             **study.space.model_dump(exclude={"multiple"}),
         )
         self._groups = find_groups(self._task.model, self._task.example)
+        self._evidence = Evidence(self._task.model, self._task, self._task.example, self._groups, seed=_SEED)
+        self._unpruned = self.space.pruning(self.space.full)
+        self._criteria = {
+            name: Remembered(plugins.build(plugin, prune.READY, folder=folder, where=where))
+            for name, (plugin, where) in _criteria(study).items()
+        }
+        for criterion in self._criteria.values():
+            check_criterion(criterion, self._evidence, self._unpruned)
         parts = self._identify(study, folder)
         # A candidate does not depend on the compiler; a study's measurements do.
         self.identity = {**parts, "compiler": compiler_fact(self._compiler)}
         self._made_from = {
             **parts,
             "precision": self._precision,
+            "device": self._device,
             "seed": _SEED,
             "versions": {name: version(name) for name in ("torch", "torch-pruning")},
         }
@@ -93,7 +109,12 @@ class Maker:
             "model": model_key(task.model, task.example),
             "data": key_of(splits=[training.data_sha256(split) for split in splits if split is not None]),
             "task": plugins.fingerprint(study.task, tasks.READY, folder=folder, where="[task]"),
-            "criterion": plugins.fingerprint(study.criterion, prune.READY, folder=folder, where="[criterion]"),
+            "criterion": key_of(
+                criteria={
+                    name: plugins.fingerprint(plugin, prune.READY, folder=folder, where=where)
+                    for name, (plugin, where) in _criteria(study).items()
+                }
+            ),
             "making": _sources_sha256(),
         }
         return {name: _short(sha256) for name, sha256 in parts.items()}
@@ -106,7 +127,9 @@ class Maker:
         pruning = self.space.pruning(genome)
         config = self._recover_config
         recovery = {
-            **config.model_dump(mode="json", exclude={"screen_epochs", "full_epochs", "screen_examples", "precision"}),
+            **config.model_dump(
+                mode="json", exclude={"screen_epochs", "full_epochs", "screen_examples", "precision", "device"}
+            ),
             "epochs": config.screen_epochs if fidelity == "screen" else config.full_epochs,
             "examples": config.screen_examples if fidelity == "screen" else None,
         }
@@ -151,8 +174,17 @@ class Maker:
         begin_s = time.perf_counter()
         config = self._recover_config
         pruning = self.space.pruning(genome)
-        model = cut(self._task.model, self._task.example, pruning, self._criterion, groups=self._groups)
-        if genome != self.space.full:  # the unpruned network stays what the user trained
+        criterion = self._criteria[pruning.criterion]
+        model = prune_model(
+            self._task.model,
+            self._task.example,
+            pruning,
+            criterion,
+            task=self._task,
+            groups=self._groups,
+            evidence=self._evidence,
+        )
+        if replace(pruning, criterion="") != replace(self._unpruned, criterion=""):  # that stays what the user trained
             training.recalibrate(
                 model, self._task, batches=config.recalibrate_batches, batch_size=config.batch_size, seed=_SEED
             )
@@ -164,6 +196,12 @@ class Maker:
                 batch_size=config.batch_size,
                 seed=_SEED,
                 precision=self._precision,
+                device=self._device,
+                teacher=self._task.model if config.distillation else None,
+                distillation=config.distillation,
+                temperature=config.temperature,
+                patience=config.patience,
+                masks=masks_of(model) if any(pruning.sparsity.values()) else None,
             )
         limit = config.screen_examples if fidelity == "screen" else None
         score = training.evaluate(model, self._task, "validation", limit=limit, seed=_SEED)
@@ -175,6 +213,13 @@ class Maker:
             "macs": cost.macs,
             "making_s": time.perf_counter() - begin_s,
         }
+
+
+def _criteria(study: StudyConfig) -> dict[str, tuple[Plugin, str]]:
+    """The criteria of a study by the names that genomes have for them, each with where it stands."""
+    others = {name: (Plugin(kind=name), "[space] criteria") for name in study.space.criteria}
+    own = (study.criterion, "[criterion]")
+    return {**others, study.criterion.kind: own, "": own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,15 +340,17 @@ def compiled(
         for written in (folder, Path(tempfile.gettempdir())):
             require_room(written, _LEAST_ROOM_B + 4 * source.size_b)
         composition = source.compile(folder / _LIBRARY) or Composition()  # a user's own compiler may not tell
-        return {"making_s": time.perf_counter() - begin_s, "composition": asdict(composition)}
+        making_s = time.perf_counter() - begin_s
+        return {"making_s": making_s, "composition": asdict(composition), "packed_b": packed_b(folder / _LIBRARY)}
 
     entry = cache.entry("artifacts", key, make)
     library = entry.path(_LIBRARY)
     arrays = safetensors.numpy.load_file(entry.path(_CHECK))
     sha256 = entry.sha256[_LIBRARY]
     composition = TypeAdapter(Composition).validate_python(entry.meta["composition"])
+    packed = entry.meta["packed_b"] if "packed_b" in entry.meta else packed_b(library)  # an earlier version's entry
     return Compiled(
-        Artifact(key, sha256, library.stat().st_size, target, composition),
+        Artifact(key, sha256, library.stat().st_size, target, composition, packed),
         Job(
             label,
             library,
@@ -340,7 +387,10 @@ def _short(sha256: str) -> str:
 def _sources_sha256() -> str:
     """A hash of this project's own code that makes a candidate."""
     package = Path(__file__).parent
-    sources = [Path(__file__), *(path for room in ("training", "prune", "tasks") for path in (package / room).rglob("*.py"))]
+    sources = [
+        Path(__file__),
+        *(path for room in ("training", "prune", "tasks") for path in (package / room).rglob("*.py")),
+    ]
     return key_of(sources={str(source.relative_to(package)): file_sha256(source) for source in sources})
 
 

@@ -86,6 +86,12 @@ def _accuracy(results: Results) -> Rows:
             f"learning rate {recover.learning_rate:g}, batches of {recover.batch_size}, {recover.precision}",
         )
     )
+    if recover.distillation:
+        text = f"{recover.distillation:.0%} of the loss, at temperature {recover.temperature:g}"
+        rows.append(("distilled from the unpruned", text))
+    if recover.patience:
+        text = f"after {recover.patience} epochs without a lower loss on a tenth of the train split"
+        rows.append(("fine-tuning stops", text))
     return rows  # fmt: skip
 
 
@@ -94,7 +100,7 @@ def _search(results: Results) -> Rows:
     rows = [
         ("kind", f"{_plugin(study.search)}, seed {study.search.seed}, {study.search.evaluations} networks to measure"),
         ("minimises", ", ".join(AXES[name].label for name in results.objectives) or "not known yet"),
-        ("channels kept", _plugin(study.criterion)),
+        ("kept by", " or ".join([_plugin(study.criterion), *study.space.criteria])),
     ]
     if left_out := [name for name in study.objectives if name not in results.objectives and results.objectives]:
         rows.append(("left out", f"{', '.join(AXES[name].label for name in left_out)}: the device has no meter"))

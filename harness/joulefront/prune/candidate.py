@@ -1,0 +1,70 @@
+"""A candidate's network, before it is recovered: blocks taken out, channels cut, single weights zeroed."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from joulefront.protocols import Criterion, Group, Task
+from joulefront.prune.evidence import Evidence, score
+from joulefront.prune.groups import Example, Groups
+from joulefront.prune.masks import weight_masks, zero
+from joulefront.prune.surgery import cut
+from joulefront.records import Pruning
+
+
+class Remembered:
+    """A criterion that judges each group of one model once: for many cuts of it.
+
+    To be used with the groups of that model alone, since it tells them by their names.
+    """
+
+    def __init__(self, criterion: Criterion) -> None:
+        self.criterion = criterion
+        self.__name__ = getattr(criterion, "__name__", type(criterion).__name__)
+        self._scores: dict[str, Tensor] = {}
+
+    def __call__(self, group: Group) -> Tensor:
+        """See protocols.Criterion."""
+        if group.name not in self._scores:
+            self._scores[group.name] = self.criterion(group)
+        return self._scores[group.name]
+
+
+def prune(
+    model: nn.Module,
+    example: Example,
+    pruning: Pruning,
+    criterion: Remembered,
+    *,
+    task: Task | None,
+    groups: Groups,
+    evidence: Evidence,
+) -> nn.Module:
+    """A copy of ``model`` that is pruned as ``pruning`` says: of everything, what scores highest stays.
+
+    ``groups`` and ``evidence`` are the model's; ``task`` has the data that criteria look at, if any.
+
+    Channels are judged in the unpruned network, of which ``evidence`` is, so that what is kept of a smaller width is also kept
+    of a larger one; single weights in the network that was cut.
+
+    Raises PruneError as ``surgery.cut``, and ConfigError when the criterion cannot judge what it is asked to.
+    """
+    small = cut(model, example, pruning, criterion, groups=groups, evidence=evidence)
+    shares = {layer: share for layer, share in pruning.sparsity.items() if share and not _is_gone(layer, pruning)}
+    if shares:
+        left = Evidence(small, task, example, Groups((), {}, ()))  # of single weights alone
+        scores = {layer: score(left.layer(layer), criterion.criterion) for layer in shares}
+        zero(small, weight_masks(small, scores, shares))
+    return small
+
+
+def check(criterion: Remembered, evidence: Evidence, pruning: Pruning) -> None:
+    """Raise ConfigError unless ``criterion`` can judge all that ``pruning`` names, which it then remembers."""
+    for name in pruning.widths:
+        score(evidence.group(name), criterion)
+    for layer in pruning.sparsity:
+        score(evidence.layer(layer), criterion.criterion)
+
+
+def _is_gone(layer: str, pruning: Pruning) -> bool:
+    return any(layer == block or layer.startswith(f"{block}.") for block in pruning.dropped)
