@@ -7,35 +7,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from joulefront.records import Artifact, Candidate, Measurement, Space, Trial
+from joulefront import objectives as known
+from joulefront.records import Space, Trial
 
-# The error that bounds the hypervolume lies this far above the unpruned network's, the costs this factor above its.
+# The error that bounds the hypervolume lies this far above the unpruned network's, so does the loss, and the costs this
+# factor above its.
 _ERROR_MARGIN = 0.2
+_LOSS_MARGIN = 1.0
 _COST_FACTOR = 1.1
 
 
-def outcomes(
-    candidate: Candidate, artifact: Artifact, measurement: Measurement
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Everything that can be an objective or a limit, in SI units, and the 95 % intervals of what was estimated."""
-    estimates = {"error": candidate.score.error, "latency_s": measurement.latency_s}
-    if measurement.energy_j is not None:
-        estimates["energy_j"] = measurement.energy_j
-    values = {name: estimate.value for name, estimate in estimates.items()}
-    values |= {"size_b": artifact.size_b, "params": candidate.params, "macs": candidate.macs}
-    return values, {name: (estimate.low, estimate.high) for name, estimate in estimates.items()}
+def judged(trial: Trial, objectives: Sequence[str], limits: Mapping[str, float]) -> Trial:
+    """A trial that ran with what was found of it: its objectives, their 95 % intervals, and how it keeps the limits.
+
+    Raises KeyError with the name of an objective or limit that is not known of it.
+    """
+    found = known.found(trial.candidate, trial.artifact, trial.measurement)
+    values = {name: value for name, one in found.items() if (value := known.value(one)) is not None}
+    intervals = {name: ends for name, one in found.items() if (ends := known.interval(one)) is not None}
+    return replace(
+        trial,
+        objectives={name: values[name] for name in objectives},
+        intervals={name: intervals[name] for name in objectives if name in intervals},
+        limited={name: values[name] for name in limits},
+        violation=violation(values, limits),
+    )
 
 
 def beats(one: Trial, other: Trial, objectives: Sequence[str]) -> bool:
     """Whether ``one`` is at least as good in every objective and, beyond what the intervals leave open, better in one.
 
     Two trials that are told apart by nothing but differences within their intervals do not beat one another, so that
-    noise alone never drops a network from a front. The *error* is compared by its value: both were judged on the same
-    examples, and the interval of each says how it would differ on others.
+    noise alone never drops a network from a front. The *error* and its like are compared by their value: both were judged
+    on the same examples, and the interval of each says how it would differ on others.
     """
     if any(one.objectives[name] > other.objectives[name] for name in objectives):
         return False
@@ -112,13 +120,10 @@ class Hypervolume:
 def reference_point(unpruned: Trial, objectives: Sequence[str]) -> dict[str, float]:
     """The point that a front's hypervolume is counted up to, in SI units: a little worse than the unpruned network.
 
-    20 points of error above the unpruned network's and 1.1 times each of its costs: what lies beyond is of no use to
-    anybody, and would outweigh the rest.
+    20 points of an error above the unpruned network's, 1 above its loss (the right class e times less likely) and 1.1
+    times each of its costs: what lies beyond is of no use to anybody, and would outweigh the rest.
     """
-    return {
-        name: _worse_error(value) if name == "error" else value * _COST_FACTOR
-        for name, value in ((name, unpruned.objectives[name]) for name in objectives)
-    }
+    return {name: _worse(name, unpruned.objectives[name]) for name in objectives}
 
 
 def hypervolume(trials: Sequence[Trial], point: Mapping[str, float]) -> Hypervolume:
@@ -128,8 +133,11 @@ def hypervolume(trials: Sequence[Trial], point: Mapping[str, float]) -> Hypervol
     """
     from pymoo.indicators.hv import HV  # slow to import, and a front is drawn without it
 
-    # Nothing is below a cost of 0, which a coarse clock may give.
-    values = [[trial.objectives[name] / limit if limit else 1.0 for name, limit in point.items()] for trial in trials]
+    # Nothing is below a cost of 0, which a coarse clock may give; and a loss below 0 is no share of anything.
+    values = [
+        [max(0.0, trial.objectives[name] / limit) if limit > 0 else 1.0 for name, limit in point.items()]
+        for trial in trials
+    ]
     inside = np.array([row for row in values if all(value < 1.0 for value in row)])
     value = float(HV(ref_point=np.ones(len(point)))(inside)) if len(inside) else 0.0
     return Hypervolume(value, dict(point))
@@ -140,14 +148,23 @@ def unpruned_of(trials: Sequence[Trial], space: Space) -> Trial | None:
     return next((trial for trial in trials if trial.genome == space.full and trial.failure is None), None)
 
 
-def _worse_error(error: float) -> float:
-    """The margin above an error; nothing is worse than 1 where the metric is a share."""
-    return min(error + _ERROR_MARGIN, 1.0) if error <= 1 else error + _ERROR_MARGIN
+def _worse(name: str, value: float) -> float:
+    """A value that is a little worse; no error is worse than 1 where the metric is a share."""
+    if name == "loss":
+        return value + _LOSS_MARGIN
+    if name in known.JUDGED:
+        return min(value + _ERROR_MARGIN, 1.0) if value <= 1 else value + _ERROR_MARGIN
+    return value * _COST_FACTOR
 
 
 def _lower(trial: Trial, name: str) -> float:
-    return trial.objectives[name] if name == "error" else trial.intervals.get(name, (trial.objectives[name],) * 2)[0]
+    return _ends(trial, name)[0]
 
 
 def _upper(trial: Trial, name: str) -> float:
-    return trial.objectives[name] if name == "error" else trial.intervals.get(name, (trial.objectives[name],) * 2)[1]
+    return _ends(trial, name)[1]
+
+
+def _ends(trial: Trial, name: str) -> tuple[float, float]:
+    alone = (trial.objectives[name],) * 2
+    return alone if name in known.JUDGED else trial.intervals.get(name, alone)

@@ -19,8 +19,9 @@ import numpy as np
 from joulefront import plugins
 from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError, ConfigError, StoreError
-from joulefront.front import front_of, hypervolume, outcomes, reference_point, unpruned_of, violation
+from joulefront.front import front_of, hypervolume, judged, reference_point, unpruned_of
 from joulefront.kept import is_kept, keep
+from joulefront.objectives import why_missing
 from joulefront.prepare import Recipe, tuned_for
 from joulefront.protocols import Search
 from joulefront.records import Failure, Fidelity, Genome, Grade, Job, Measurement, Prepared, Space, Target, Trial
@@ -237,16 +238,22 @@ class Study:
             measurement = self.bench.measure(made.job, _GRADE[fidelity])
         except CandidateError as error:
             return replace(trial, failure=Failure(type(error).__name__, str(error)))
-        values, intervals = outcomes(made.candidate, made.artifact, measurement)
         if made.candidate.macs > self._reference_macs:
             self.bench.reference, self._reference_macs = made.job, made.candidate.macs
-        return replace(
-            trial,
-            measurement=measurement,
-            objectives={name: values[name] for name in self.objectives},
-            intervals={name: intervals[name] for name in self.objectives if name in intervals},
-            limited={name: values[name] for name in self.config.limits.given},
-            violation=violation(values, self.config.limits.given),
+        trial = replace(trial, measurement=measurement)
+        try:
+            return judged(trial, self.objectives, self.config.limits.given)
+        except KeyError as missing:
+            return self._without(trial, missing.args[0])
+
+    def _without(self, trial: Trial, name: str) -> Trial:
+        """A network without one of the study's quantities: it failed where it is to blame, or else the study cannot go on."""
+        reason = why_missing(name, trial.measurement)
+        if name == "loss":
+            return replace(trial, measurement=None, failure=Failure("TrainError", reason))
+        longer = ", or give [measure] timeout_s more" if name == "latency_p99_s" else ""
+        raise ConfigError(
+            f"{name} cannot be told on {self.config.device}: {reason}. Leave it out of objectives and [limits]{longer}"
         )
 
     def _recall_reference(self) -> None:
@@ -305,7 +312,8 @@ def open_bench(config: StudyConfig, folder: Path) -> AbstractContextManager[Benc
     from joulefront.bench.bench import Bench as RealBench
     from joulefront_devices.device import load
 
-    return RealBench(load(config.device, folder=folder), config.measure, config.compile.threads)
+    tail = "latency_p99_s" in config.wanted
+    return RealBench(load(config.device, folder=folder), config.measure, config.compile.threads, tail=tail)
 
 
 def search_for(config: StudyConfig, space: Space, objectives: Sequence[str], file: Path) -> Search:

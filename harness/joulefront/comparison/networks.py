@@ -9,8 +9,9 @@ from typing import Any
 
 from joulefront.comparison.drift import around, drift_of
 from joulefront.errors import ConfigError
-from joulefront.front import outcomes, violation
-from joulefront.records import Measurement, Pruning, Trial, Visit
+from joulefront.front import judged
+from joulefront.objectives import why_missing
+from joulefront.records import Failure, Measurement, Pruning, Trial, Visit
 from joulefront.results import Results
 
 Identity = tuple[str, frozenset[tuple[str, int]], frozenset[str], frozenset[tuple[str, float]]]
@@ -137,7 +138,8 @@ def best_measured(study: Results, identities: Identities) -> dict[Identity, Meas
 def as_trial(visit: Visit, study: Results) -> Trial:
     """A visit as if it were a trial of the ``study`` that it came to: in that study's objectives and within its limits.
 
-    The error is the candidate's own: the same weights were judged at home. A visit that failed has no objectives.
+    The error is the candidate's own: the same weights were judged at home. A visit that failed, or that lacks one of the
+    study's objectives, has none.
     """
     trial = Trial(
         number=visit.number,
@@ -150,15 +152,11 @@ def as_trial(visit: Visit, study: Results) -> Trial:
     )
     if visit.artifact is None or visit.measurement is None:
         return trial
-    values, intervals = outcomes(visit.candidate, visit.artifact, visit.measurement)
-    limits = study.study.limits.given
-    return replace(
-        trial,
-        objectives={name: values[name] for name in study.objectives},
-        intervals={name: intervals[name] for name in study.objectives if name in intervals},
-        limited={name: values[name] for name in limits},
-        violation=violation(values, limits),
-    )
+    try:
+        return judged(trial, study.objectives, study.study.limits.given)
+    except KeyError as missing:  # an older version judged it at home, or compiled it
+        name = missing.args[0]
+        return replace(trial, failure=Failure("Unknown", f"{name}: {why_missing(name, visit.measurement)}"))
 
 
 def _fact(study: Results, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from joulefront import protocols
 from joulefront.errors import ConfigError
 from joulefront.plugins import describe
 from joulefront.training import load_batch
+from joulefront.training.macro import is_classification
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,20 @@ def check(task: object, *, needs_data: bool) -> protocols.Task:
     return task
 
 
+def check_classifier(task: protocols.Task, asked: Sequence[str]) -> None:
+    """Raise ConfigError unless the task is a classifier, where quantities are ``asked`` that only one has."""
+    if not asked:
+        return
+    outputs, targets = _judged(task, task.validation)
+    if not is_classification(outputs, targets):
+        raise ConfigError(
+            f"{' and '.join(asked)}: only a classifier has them, whose model returns scores (n, classes) for targets that are "
+            f"class numbers (n,); of two examples of task.validation, this task's model returns {tuple(outputs.shape)} and "
+            f"the targets are {tuple(targets.shape)} of {targets.dtype}. A measure of your own is task.metric: its error "
+            "is 1 - metric"
+        )
+
+
 _ATTRIBUTES = ("model", "example", "train", "validation", "test", "loss", "metric")
 
 
@@ -114,11 +130,9 @@ def _check_split(name: str, dataset: Any, example: tuple[Tensor, ...]) -> None:
 
 def _check_judgement(task: protocols.Task) -> None:
     """Raise ConfigError unless loss and metric take what the model makes of two examples."""
-    assert task.train is not None
     step = "the model on a batch of two"
     try:
-        inputs, targets = load_batch(task.train, torch.tensor([0, len(task.train) - 1]))  # type: ignore[arg-type]
-        outputs = task.model(*inputs) if isinstance(inputs, tuple | list) else task.model(inputs)
+        outputs, targets = _judged(task, task.train)
         step = "task.loss"
         loss = task.loss(outputs, targets)
         step = "task.metric"
@@ -129,6 +143,12 @@ def _check_judgement(task: protocols.Task) -> None:
         raise ConfigError("task.loss: expected a tensor of one element that can be differentiated")
     if not isinstance(metric, float | int) or not math.isfinite(metric) or metric > 1:
         raise ConfigError(f"task.metric: expected a finite number of at most 1, which is perfect, not {metric!r}")
+
+
+def _judged(task: protocols.Task, split: Any) -> tuple[Tensor, Tensor]:
+    """What the model makes of the first and the last example of a split, and what it should."""
+    inputs, targets = load_batch(split, torch.tensor([0, len(split) - 1]))
+    return (task.model(*inputs) if isinstance(inputs, tuple | list) else task.model(inputs)), targets
 
 
 def _shapes(shapes: list[tuple[int, ...]]) -> str:
