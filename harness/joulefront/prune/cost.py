@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from joulefront.prune.groups import Example, Groups, find_groups, inside
+from joulefront.prune.heads import FewerHeads
 from joulefront.records import Pruning
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """``params`` is the number of parameters (buffers not counted). ``macs`` is the number of multiply-accumulates of
-    the convolutions and linear layers in one forward pass of the example, as the literature counts them."""
+    the weights of convolutions, linear and recurrent layers in one forward pass of the example, as the literature counts
+    them: the products of queries, keys and values are not among them."""
 
     params: int
     macs: int
@@ -50,41 +55,39 @@ class Predictor:
         for name, width in pruning.widths.items():
             for axis in groups[name].axes if name in groups else ():
                 if axis.tensor in left:
-                    left[axis.tensor][axis.dim] -= axis.owned.shape[1] * (groups[name].channels - width)
-        positions = Counter({name: times for name, times in self._positions.items() if name in left})
+                    left[axis.tensor][axis.dim] -= axis.size - axis.left(width)
+        positions = {name: times for name, times in self._positions.items() if name in left}
         computed = sum(macs for name, macs in self._computed.items() if not inside(name, pruning.dropped))
         return _cost({name: tuple(shape) for name, shape in left.items()}, positions, computed)
 
 
-def _cost(sizes: dict[str, tuple[int, ...]], positions: Counter[str], computed: int) -> Cost:
+def _cost(sizes: dict[str, tuple[int, ...]], positions: Mapping[str, Fraction], computed: int) -> Cost:
     elements = {name: math.prod(shape) for name, shape in sizes.items()}
-    return Cost(sum(elements.values()), computed + sum(elements[name] * times for name, times in positions.items()))
+    applied = sum((elements[name] * times for name, times in positions.items()), Fraction(0))
+    return Cost(sum(elements.values()), computed + int(applied))
 
 
-def _applied(model: nn.Module, example: Example) -> tuple[Counter[str], Counter[str]]:
+def _applied(model: nn.Module, example: Example) -> tuple[dict[str, Fraction], Counter[str]]:
     """At how many positions each weight is applied in one forward pass, by its name.
 
     Also the multiply-accumulates of weights that are computed from other parameters (torch's parametrizations), by the
     layer's name: these weights have no name, and nothing cuts them.
     """
     layers: dict[nn.Module, str] = {
-        module: name for name, module in model.named_modules() if isinstance(module, _ConvNd | nn.Linear)
+        module: name for name, module in model.named_modules() if isinstance(module, _KINDS)
     }
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    positions: Counter[str] = Counter()
+    positions: dict[str, Fraction] = defaultdict(Fraction)
     computed: Counter[str] = Counter()
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        applied = inputs[0] if isinstance(module, _ConvTransposeNd) else output
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        times = applied.numel() // weight.shape[0]
-        if id(weight) in names:
-            positions[names[id(weight)]] += times
-        else:
-            computed[layers[module]] += weight.numel() * times
+    def note(module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
+        for weight, times in _weights(module, args, keywords, output):
+            if id(weight) in names:
+                positions[names[id(weight)]] += times
+            else:
+                computed[layers[module]] += int(weight.numel() * times)
 
-    hooks = [layer.register_forward_hook(note) for layer in layers]
+    hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in layers]
     try:
         with torch.no_grad():
             model(*example)
@@ -92,3 +95,30 @@ def _applied(model: nn.Module, example: Example) -> tuple[Counter[str], Counter[
         for hook in hooks:
             hook.remove()
     return positions, computed
+
+
+def _weights(
+    module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any], output: Any
+) -> Iterator[tuple[Tensor, Fraction]]:
+    """The weights that one call of a module applies, and at how many positions each."""
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        times = Fraction(args[0].numel(), module.input_size)
+        yield from ((weight, times) for name, weight in module.named_parameters() if name.startswith("weight"))
+    elif isinstance(module, nn.MultiheadAttention | FewerHeads):
+        given = [*args, *(keywords[name] for name in ("query", "key", "value") if name in keywords)][:3]
+        query, key, value = (Fraction(x.numel(), x.shape[-1]) for x in given)
+        if module.in_proj_weight is not None:
+            yield module.in_proj_weight, (query + key + value) / 3
+        else:
+            yield from zip(
+                (module.q_proj_weight, module.k_proj_weight, module.v_proj_weight), (query, key, value), strict=True
+            )
+        if isinstance(module, nn.MultiheadAttention):  # which does not call the layer
+            yield module.out_proj.weight, query
+    else:
+        applied = args[0] if isinstance(module, _ConvTransposeNd) else output
+        assert isinstance(module.weight, Tensor)
+        yield module.weight, Fraction(applied.numel(), len(module.weight))
+
+
+_KINDS = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, FewerHeads)

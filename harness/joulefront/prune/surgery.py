@@ -7,16 +7,15 @@ from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.modules.instancenorm import _InstanceNorm
 
 from joulefront.config import nearest
 from joulefront.errors import PruneError
 from joulefront.plugins import describe
 from joulefront.protocols import Criterion
+from joulefront.prune.axes import kept_indices
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups, shapes
+from joulefront.prune.resize import slice_all
 from joulefront.records import Pruning
 
 
@@ -84,18 +83,7 @@ def shrink(
     Raises PruneError when the cut network does not run, or its outputs have another shape.
     """
     small = _drop(copy.deepcopy(model).eval(), dropped)
-    kept: dict[tuple[str, int], Tensor] = {}
-    by_name = groups.without(dropped).by_name
-    for name, channels in keep.items():
-        for axis in by_name[name].axes if name in by_name else ():
-            key = axis.tensor, axis.dim
-            mask = kept.setdefault(key, torch.ones(axis.size, dtype=torch.bool))
-            mask[axis.owned.flatten()] = False
-            mask[axis.owned[channels].flatten()] = True
-    for (tensor, dim), mask in kept.items():
-        _slice(small, tensor, dim, mask.nonzero().flatten())
-    for module in small.modules():
-        _resize(module)
+    small = slice_all(small, kept_indices(groups.without(dropped), keep))
     _verify(small, example, groups.outputs)
     return small
 
@@ -140,48 +128,6 @@ def _check_width(group: ChannelGroup, width: int) -> None:
             f"layer {group.name!r} cannot have {width} of its {group.channels} channels"
             + (f": they go in runs of {group.block}" if group.block > 1 else "")
         )
-
-
-def _slice(model: nn.Module, name: str, dim: int, indices: Tensor) -> None:
-    """Replace a parameter or buffer by its slices at ``indices``."""
-    path, _, attribute = name.rpartition(".")
-    module = model.get_submodule(path)
-    old = getattr(module, attribute)
-    new = old.detach().index_select(dim, indices).contiguous()
-    if isinstance(old, nn.Parameter):
-        setattr(module, attribute, nn.Parameter(new, requires_grad=old.requires_grad))
-    else:
-        setattr(module, attribute, new)
-
-
-def _resize(module: nn.Module) -> None:
-    """Make the module's own account of its channels agree with its tensors."""
-    if isinstance(module, _ConvNd):
-        before, after = module.weight.shape[:2]
-        if module.groups > 1 and module.in_channels == module.out_channels:
-            module.groups = module.groups * before // module.out_channels
-            after *= module.groups
-        elif module.groups > 1:
-            return
-        if isinstance(module, _ConvTransposeNd):
-            before, after = after, before
-        module.out_channels, module.in_channels = before, after
-    elif isinstance(module, nn.Linear):
-        module.out_features, module.in_features = module.weight.shape
-    elif isinstance(module, _BatchNorm | _InstanceNorm):
-        kept = module.weight if module.weight is not None else module.running_mean
-        if kept is not None:
-            module.num_features = len(kept)
-    elif isinstance(module, nn.GroupNorm) and module.weight is not None:
-        if module.num_groups > 1:
-            module.num_groups = module.num_groups * len(module.weight) // module.num_channels
-        module.num_channels = len(module.weight)
-    elif isinstance(module, nn.LayerNorm) and module.weight is not None:
-        module.normalized_shape = tuple(module.weight.shape)
-    elif isinstance(module, nn.PReLU):
-        module.num_parameters = len(module.weight)
-    elif isinstance(module, nn.Embedding):
-        module.embedding_dim = module.weight.shape[1]
 
 
 def _verify(small: nn.Module, example: Example, expected: tuple[tuple[int, ...], ...]) -> None:
