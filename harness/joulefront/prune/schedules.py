@@ -197,7 +197,7 @@ class Adaptive:
                 done = tried.ratio
             else:
                 size = (tried.ratio - done) / 2  # of what was tried: near the target that is less than a whole step
-        if self.target - done < _NOTHING or size < self.smallest:
+        if self.target - done < _NOTHING or size < self.smallest - _NOTHING:
             return None
         reached = done + size
         return Step(_last_kept(history, self.floor), self.target if self.target - reached < _NOTHING else reached)

@@ -52,6 +52,8 @@ def parsed(data: bytes) -> dict[str, Tensor]:
             if len(mask) != math.ceil(size / 8):
                 raise ValueError(f"{name!r} has {len(mask)} bytes of mask for {size} elements")
             there = torch.from_numpy(np.unpackbits(mask.numpy(), count=size, bitorder="little")).bool()
+            if len(values) != int(there.sum()):
+                raise ValueError(f"{name!r} has {len(values)} values where its mask has {int(there.sum())}")
             flat = torch.zeros(size, dtype=values.dtype)
             flat[there] = values
             stored[name] = flat.reshape(shape)
