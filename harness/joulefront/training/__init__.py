@@ -7,8 +7,9 @@ from joulefront.training.batch_norm import recalibrate
 from joulefront.training.data import load_batch
 from joulefront.training.device import Device, Precision, resolve_device, resolve_precision
 from joulefront.training.identity import data_sha256
-from joulefront.training.judging import evaluate, wilson
+from joulefront.training.judging import Predictions, evaluate, predict, score_of, wilson
 from joulefront.training.loop import fit, one_cycle
+from joulefront.training.paired import accuracy_change
 from joulefront.training.seeds import seeded
 from joulefront.training.zeros import Masks
 
@@ -16,14 +17,18 @@ __all__ = [
     "Device",
     "Masks",
     "Precision",
+    "Predictions",
+    "accuracy_change",
     "data_sha256",
     "evaluate",
     "fit",
     "load_batch",
     "one_cycle",
+    "predict",
     "recalibrate",
     "resolve_device",
     "resolve_precision",
+    "score_of",
     "seeded",
     "wilson",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -20,6 +21,21 @@ from joulefront.training.seeds import seeded
 
 Z_95 = 1.959963984540054
 """The standard normal's 97.5 % quantile: 95 % of it lies within ± this."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """What a model returned for examples of a split, and what was wanted: ``outputs`` (n, …) and ``targets`` (n, …)."""
+
+    outputs: Tensor
+    targets: Tensor
+
+    @property
+    def right(self) -> Tensor | None:
+        """Whether the highest score is the target's, (n,) bool; None where these are not scores of classes."""
+        if not is_classification(self.outputs, self.targets):
+            return None
+        return self.outputs.argmax(1) == self.targets
 
 
 def evaluate(
@@ -41,6 +57,24 @@ def evaluate(
     Raises ConfigError when the split is missing or the metric is above 1, and TrainError when the outputs or the metric
     are not finite.
     """
+    predictions = predict(model, task, split, limit=limit, seed=seed, batch_size=batch_size, device=device)
+    return score_of(predictions, task, split, seed=seed)
+
+
+def predict(
+    model: nn.Module,
+    task: Task,
+    split: Literal["validation", "test"],
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 100,
+    device: Device = "auto",
+) -> Predictions:
+    """What ``model`` returns for the examples that ``evaluate`` judges it by, in the same order for every model.
+
+    Raises ConfigError when the split is missing, and TrainError when the outputs are not finite.
+    """
     dataset = split_of(task, split)
     indices = torch.arange(len(dataset))
     if limit is not None and limit < len(dataset):
@@ -53,21 +87,28 @@ def evaluate(
             inputs, batch_targets = load_batch(dataset, batch)
             outputs.append(forward(model, inputs, place=place).cpu())
             targets.append(batch_targets)
-        everything = torch.cat(outputs)
-        if not everything.isfinite().all():
-            raise TrainError(f"the model's outputs on the {split} split are not all finite")
-        wanted = torch.cat(targets)
+    everything = torch.cat(outputs)
+    if not everything.isfinite().all():
+        raise TrainError(f"the model's outputs on the {split} split are not all finite")
+    return Predictions(everything, torch.cat(targets))
+
+
+def score_of(predictions: Predictions, task: Task, split: Literal["validation", "test"], *, seed: int = 0) -> Score:
+    """What predictions are worth by the task's metric and loss; see ``evaluate``."""
+    everything, wanted = predictions.outputs, predictions.targets
+    with seeded(seed), torch.no_grad():
         metric = float(task.metric(everything, wanted))
         loss = float(task.loss(everything, wanted))
     if not math.isfinite(metric):
         raise TrainError(f"the metric of the {split} split is {metric}: expected a finite number")
     if metric > 1 + 1e-9:
         raise ConfigError(f"task.metric returned {metric:g}: expected at most 1, which is perfect")
-    error = wilson(1 - metric, len(indices))
+    examples = len(wanted)
+    error = wilson(1 - metric, examples)
     macro: Mapping[str, Estimate] = {}
     if is_classification(everything, wanted):
-        macro = macro_errors(everything, wanted, perfect=wilson(0.0, len(indices)))
-    return Score(split, metric, error, len(indices), loss if math.isfinite(loss) else None, macro)
+        macro = macro_errors(everything, wanted, perfect=wilson(0.0, examples))
+    return Score(split, metric, error, examples, loss if math.isfinite(loss) else None, macro)
 
 
 def wilson(share: float, examples: int) -> Estimate:
