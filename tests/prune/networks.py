@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from joulefront.tasks.models import cnn, resnet20, tiny
+from joulefront.tasks.models import Block, cnn, resnet20, tiny
 
 
 class Net(nn.Module):
@@ -237,3 +238,19 @@ def prepared(make: Callable[[], nn.Module], shape: tuple[int, ...] = RGB) -> tup
                 parameter.uniform_(0.5, 1.5)
         net.train()(torch.randn(4, *shape))
     return net.eval(), (torch.randn(1, *shape),)
+
+
+def resnet20_like() -> nn.Module:
+    """Two stages of two residual blocks, 8 and 16 wide, for images of one channel; its layers are named as resnet20's."""
+    return nn.Sequential(
+        OrderedDict(
+            conv=conv(1, 8, 3, bias=False),
+            norm=nn.BatchNorm2d(8),
+            relu=nn.ReLU(),
+            stage1=nn.Sequential(Block(8, 8, 1), Block(8, 8, 1)),
+            stage2=nn.Sequential(Block(8, 16, 2), Block(16, 16, 1)),
+            pool=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+            dense=nn.Linear(16, 5),
+        )
+    ).eval()

@@ -99,7 +99,8 @@ def _below(names: Sequence[str], prefixes: Sequence[str]) -> dict[str, list[str]
         found.setdefault(key, []).append(name)
     for prefix in prefixes:
         if prefix not in found:
-            raise ConfigError(f"space.shared: no layer that can be cut lies below {prefix!r}; {nearest(prefix, names)}")
+            above = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 2)}
+            raise ConfigError(f"space.shared: no layer that can be cut lies below {prefix!r}; {nearest(prefix, above)}")
     return {members[0] if len(members) == 1 else key: members for key, members in found.items()}
 
 

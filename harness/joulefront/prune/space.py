@@ -17,6 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from joulefront.config import nearest
 from joulefront.errors import ConfigError, PruneError
+from joulefront.prune.blocks import find_blocks
 from joulefront.prune.genes import (
     MOST_GENES,
     Shared,
@@ -146,8 +147,6 @@ def _blocks(
     """The residual blocks that a search may take out. Raises ConfigError for one that is wanted and is none."""
     if wanted is False or wanted == ():
         return []
-    from joulefront.prune.blocks import find_blocks
-
     found = [
         name for name in find_blocks(model, example, groups) if not any(_is_below(name, prefix) for prefix in exclude)
     ]
