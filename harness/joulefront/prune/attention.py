@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from joulefront.prune.axes import Axis, ChannelGroup, Groups, kept_indices
-from joulefront.prune.heads import Projections, projections
 from joulefront.prune.opaque import Call, Opaque, Slices, StandIn, columns
-from joulefront.prune.resize import slice_all
+from joulefront.prune.resize import Projections, projections, slice_all
 
 
 def opaque(name: str, module: nn.Module, call: Call) -> Opaque | None:

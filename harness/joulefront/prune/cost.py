@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from joulefront.prune.groups import Example, Groups, find_groups, inside
-from joulefront.prune.heads import FewerHeads
+from joulefront.prune.resize import FewerHeads
 from joulefront.records import Pruning
 
 

@@ -18,8 +18,8 @@ from joulefront.plugins import describe
 from joulefront.prune import attention, recurrent
 from joulefront.prune.axes import Axis, ChannelGroup, Example, Groups, inside, shapes
 from joulefront.prune.graph import Fixed, Tracing
-from joulefront.prune.heads import projections
 from joulefront.prune.opaque import Call, Opaque, shown
+from joulefront.prune.resize import projections
 
 __all__ = ["Axis", "ChannelGroup", "Example", "Groups", "find_groups", "inside", "shapes"]
 

@@ -90,10 +90,3 @@ class _Cell(StandIn):
         for state in () if hx is None else hx if isinstance(hx, tuple) else (hx,):
             y = y + state
         return (y, y) if self._has_two_states else y
-
-
-def resize(module: nn.RNNBase) -> None:
-    """Make the module's own account of its sizes agree with its tensors."""
-    module.input_size = module.get_parameter("weight_ih_l0").shape[1]
-    if not module.proj_size:
-        module.hidden_size = module.get_parameter("weight_hh_l0").shape[1]
