@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch_pruning._helpers import GroupItem
 from torch_pruning.dependency import Dependency, Node
@@ -31,31 +30,30 @@ def coupled(
     group = CoupledGroup()
     for role, prune in _PRUNES.items():
         for place, own in enumerate(rows.get(role, ())):
-            node = Node(_layer(role, own, None if gradients is None else gradients[role][place]), None)
-            # A norm of flattened channels has several scales a channel.
-            units = torch.arange(len(own)).repeat_interleave(own.shape[1] if role == "scales" else 1).tolist()
-            item = GroupItem(Dependency(prune, prune, node, node), list(range(len(units))))
-            item.root_idxs = units
-            group._group.append(item)
+            grad = None if gradients is None else gradients[role][place]
+            for layer in _layers(role, own, grad):
+                node = Node(layer, None)
+                item = GroupItem(Dependency(prune, prune, node, node), list(range(len(own))))
+                item.root_idxs = list(range(len(own)))
+                group._group.append(item)
     return group
 
 
-def _layer(role: str, rows: Tensor, grad: Tensor | None) -> nn.Module:
-    """A layer whose weight is ``rows``, in the layout of its kind, and has the gradient ``grad``."""
+def _layers(role: str, rows: Tensor, grad: Tensor | None) -> Iterator[nn.Module]:
+    """The layer whose weight, in the layout of its kind, is ``rows``, with the gradient ``grad``."""
     channels, elements = rows.shape
-    layer: nn.Module
-    if role == "scales":
-        layer = nn.BatchNorm1d(rows.numel(), device="meta")
+    if role == "scales":  # a norm of flattened channels has several a channel, and torch-pruning wants one
+        for column in range(elements):
+            norm = nn.BatchNorm1d(channels, device="meta")
+            yield _weighted(norm, rows[:, column], None if grad is None else grad[:, column])
     elif role == "writers":
-        layer = nn.Linear(elements, channels, bias=False, device="meta")
+        yield _weighted(nn.Linear(elements, channels, bias=False, device="meta"), rows, grad)
     else:
-        layer = nn.Linear(channels, elements, bias=False, device="meta")
+        reader = nn.Linear(channels, elements, bias=False, device="meta")
+        yield _weighted(reader, rows.T, None if grad is None else grad.T)
 
-    def laid_out(tensor: Tensor) -> Tensor:
-        return tensor.T.clone() if role == "readers" else tensor.reshape(layer.weight.shape).clone()
 
-    weight = nn.Parameter(laid_out(rows))
-    if grad is not None:
-        weight.grad = laid_out(grad)
-    layer.weight = weight
+def _weighted(layer: nn.Module, weight: Tensor, grad: Tensor | None) -> nn.Module:
+    layer.weight = nn.Parameter(weight.clone())
+    layer.weight.grad = None if grad is None else grad.clone()
     return layer
