@@ -128,7 +128,7 @@ def test_a_split_is_judged_the_same_each_time(task: protocols.Task, split: Split
 
 def test_it_can_be_pruned_and_fine_tuned(task: protocols.Task) -> None:
     space = find_space(task.model, task.example, multiple=8, floor=0.25)
-    small = cut(task.model, task.example, space, space.uniform(0.5), L2())
+    small = cut(task.model, task.example, space.pruning(space.uniform(0.5)), L2())
     before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
     fit(small, task, epochs=0.1, learning_rate=0.01, batch_size=32, seed=0, precision="float32")
     assert evaluate(small, task, "validation", limit=100).examples <= 100

@@ -70,7 +70,7 @@ def written(folder: Path, small: nn.Module, example: tuple[Tensor, ...]) -> Path
 def pruned(model: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
     space = find_space(model, example, multiple=4, floor=0.25)
     assert space.genes
-    return cut(model, example, space, space.uniform(0.5), L2())
+    return cut(model, example, space.pruning(space.uniform(0.5)), L2())
 
 
 @pytest.mark.parametrize(

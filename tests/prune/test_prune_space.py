@@ -184,7 +184,7 @@ def test_a_norm_is_cut_with_what_it_norms(norm: nn.Module) -> None:
     net, example = prepared(behind(norm))
     space = find_space(net, example, multiple=4, floor=0.125)
     assert space.genes == (Gene("stem", (4, 8)),)
-    cut(net, example, space, (0,), L2())
+    cut(net, example, space.pruning((0,)), L2())
 
 
 def test_excluding_what_cannot_be_cut_leaves_the_rest() -> None:

@@ -16,9 +16,9 @@ from joulefront.errors import PruneError, StoreError
 from joulefront.protocols import Group
 from joulefront.prune.criteria import L2, Random
 from joulefront.prune.space import find_space
-from joulefront.prune.surgery import cut, cut_to_widths
+from joulefront.prune.surgery import cut, cut_to
 from joulefront.prune.weights import load, save
-from joulefront.records import Gene, Space
+from joulefront.records import Gene, Pruning
 
 
 class Fixed:
@@ -35,7 +35,7 @@ def stem_of(scores: list[float], width: int) -> list[float]:
     """The biases, here the channels' numbers, of those of four channels that are kept."""
     net, example = prepared(lambda: Net(lambda n, x: n.head(mean(n.stem(x))), stem=conv(3, 4), head=nn.Linear(4, 5)))
     net.stem.bias.data = torch.arange(4.0)
-    small = cut(net, example, Space((Gene("stem", (width, 4)),)), (0,), Fixed(scores))
+    small = cut(net, example, Pruning({"stem": width}), Fixed(scores))
     kept: list[float] = small.get_parameter("stem.bias").tolist()
     torch.testing.assert_close(small.get_parameter("head.weight"), net.head.weight[:, [int(i) for i in kept]])
     return kept
@@ -58,7 +58,7 @@ def test_a_criterion_sees_the_filters_of_all_coupled_layers() -> None:
             seen[group.name] = [tuple(weight.shape) for weight in group.weights]
             return super().__call__(group)
 
-    cut(net, example, find_space(net, example, multiple=4, floor=0.1), (0, 0), Looking())
+    cut(net, example, Pruning({"stem": 4, "squeeze": 4}), Looking())
     assert seen == {"stem": [(16, 27), (16, 8)], "squeeze": [(8, 16)]}
 
 
@@ -81,7 +81,7 @@ def test_blocks_go_whole() -> None:
         def __call__(self, group: Group) -> Tensor:
             return super().__call__(group) if group.name == "stem" else torch.zeros(group.channels)
 
-    small = cut(net, example, space, (1, space.full[1]), Stem(scores))
+    small = cut(net, example, space.pruning((1, space.full[1])), Stem(scores))
     assert small.get_parameter("stem.bias").tolist() == [*range(6), *range(12, 18)]
     assert small.get_submodule("wide").groups == 2
 
@@ -89,9 +89,9 @@ def test_blocks_go_whole() -> None:
 def test_the_scores_are_those_of_the_uncut_model() -> None:
     net, example = built("tiny")
     space = find_space(net, example, multiple=4, floor=0.125)
-    together = cut(net, example, space, (0, 0, 0), L2()).get_parameter("conv2.weight")
-    alone = cut(net, example, space, (space.full[0], 0, space.full[2]), L2()).get_parameter("conv2.weight")
-    columns = cut(net, example, space, (0, *space.full[1:]), L2()).get_parameter("conv2.weight")
+    together = cut(net, example, space.pruning((0, 0, 0)), L2()).get_parameter("conv2.weight")
+    alone = cut(net, example, space.pruning((space.full[0], 0, space.full[2])), L2()).get_parameter("conv2.weight")
+    columns = cut(net, example, space.pruning((0, *space.full[1:])), L2()).get_parameter("conv2.weight")
     rows = [next(i for i, row in enumerate(net.conv2.weight) if torch.equal(row, kept)) for kept in alone]
     torch.testing.assert_close(together, columns[rows], rtol=0, atol=0)
 
@@ -99,7 +99,7 @@ def test_the_scores_are_those_of_the_uncut_model() -> None:
 def test_the_full_genome_is_the_same_network() -> None:
     net, example = built("resnet20")
     space = find_space(net, example, multiple=4, floor=0.125)
-    whole = cut(net, example, space, space.full, L2())
+    whole = cut(net, example, space.pruning(space.full), L2())
     assert whole is not net
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in whole.state_dict().items())
 
@@ -108,7 +108,7 @@ def test_the_given_model_is_untouched() -> None:
     net, example = built("tiny")
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     space = find_space(net, example, multiple=4, floor=0.125)
-    small = cut(net, example, space, (0, 0, 0), L2())
+    small = cut(net, example, space.pruning((0, 0, 0)), L2())
     with torch.no_grad():
         for parameter in small.parameters():
             parameter.zero_()
@@ -116,18 +116,19 @@ def test_the_given_model_is_untouched() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gene", "message"),
+    ("pruning", "message"),
     [
-        (Gene("conv", (4, 16)), "no channels named 'conv' .* did you mean 'conv[12]'"),
-        (Gene("dense2", (5, 10)), "no channels named 'dense2'"),
-        (Gene("conv1", (0, 16)), "'conv1' cannot have 0 of its 16 channels"),
-        (Gene("conv1", (17, 32)), "'conv1' cannot have 17 of its 16 channels"),
+        (Pruning({"conv": 4}), "no channels named 'conv' .* did you mean 'conv[12]'"),
+        (Pruning({"dense2": 5}), "no channels named 'dense2'"),
+        (Pruning({"conv1": 0}), "'conv1' cannot have 0 of its 16 channels"),
+        (Pruning({"conv1": 17}), "'conv1' cannot have 17 of its 16 channels"),
+        (Pruning(dropped=("block",)), "the model has no block 'block'; known"),
     ],
 )
-def test_a_space_of_another_model_is_refused(gene: Gene, message: str) -> None:
+def test_a_pruning_of_another_model_is_refused(pruning: Pruning, message: str) -> None:
     net, example = built("tiny")
     with pytest.raises(PruneError, match=message):
-        cut(net, example, Space((gene,)), (0,), L2())
+        cut(net, example, pruning, L2())
 
 
 PROGRAM = """
@@ -142,7 +143,7 @@ from joulefront.prune.weights import save
 net, example = built("resnet20")
 space = find_space(net, example, multiple=4, floor=0.125)
 for criterion in (L2(), Random(3)):
-    save(cut(net, example, space, space.uniform(0.5), criterion), pathlib.Path(sys.argv[2]))
+    save(cut(net, example, space.pruning(space.uniform(0.5)), criterion), pathlib.Path(sys.argv[2]))
     print(hashlib.sha256(pathlib.Path(sys.argv[2]).read_bytes()).hexdigest())
 """
 
@@ -152,7 +153,7 @@ def test_a_fresh_process_makes_the_same_bytes(tmp_path: Path) -> None:
     space = find_space(net, example, multiple=4, floor=0.125)
     here = []
     for criterion in (L2(), Random(3)):
-        save(cut(net, example, space, space.uniform(0.5), criterion), tmp_path / "here")
+        save(cut(net, example, space.pruning(space.uniform(0.5)), criterion), tmp_path / "here")
         here.append(hashlib.sha256((tmp_path / "here").read_bytes()).hexdigest())
     command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(tmp_path / "there")]
     there = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
@@ -163,7 +164,7 @@ def test_a_fresh_process_makes_the_same_bytes(tmp_path: Path) -> None:
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     net, example = built("tiny")
-    save(cut_to_widths(net, example, {"conv1": 8}), tmp_path / "weights.safetensors")
+    save(cut_to(net, example, Pruning({"conv1": 8})), tmp_path / "weights.safetensors")
     return tmp_path / "weights.safetensors"
 
 
@@ -171,19 +172,19 @@ def test_a_damaged_file_is_an_error(saved: Path) -> None:
     net, example = built("tiny")
     saved.write_bytes(saved.read_bytes()[:-5])
     with pytest.raises(StoreError, match=r"weights\.safetensors: damaged"):
-        load(net, example, {"conv1": 8}, saved)
+        load(net, example, Pruning({"conv1": 8}), saved)
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     net, example = built("tiny")
     with pytest.raises(StoreError, match="nothing: cannot be read"):
-        load(net, example, {"conv1": 8}, tmp_path / "nothing")
+        load(net, example, Pruning({"conv1": 8}), tmp_path / "nothing")
 
 
 def test_the_weights_of_other_widths_are_an_error(saved: Path) -> None:
     net, example = built("tiny")
     with pytest.raises(StoreError, match="holds another network"):
-        load(net, example, {"conv1": 4}, saved)
+        load(net, example, Pruning({"conv1": 4}), saved)
 
 
 def test_a_disk_that_refuses_is_an_error(tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ that lost a head gives what the whole one gives with that head silenced.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from joulefront.prune.axes import Axis, ChannelGroup, Groups, kept_indices
+from joulefront.prune.axes import Axis, ChannelGroup, Groups, evaluating, kept_indices
 from joulefront.prune.opaque import Call, Opaque, Slices, StandIn, columns
 from joulefront.prune.resize import Projections, projections, slice_all
 
@@ -136,14 +135,14 @@ def _head_axes(module: nn.Module, found: Projections, rows: Tensor) -> Iterator[
 def _works(module: nn.Module, found: Projections, group: ChannelGroup, call: Call) -> bool:
     """Whether the module without its first head gives what it gives with that head silenced."""
     keep = torch.arange(found.total)[found.size :]
-    silenced = copy.deepcopy(module).eval()
+    silenced = evaluating(module)
     with torch.no_grad():
         if found.out:
             weight = silenced.get_submodule(found.out).weight
             assert isinstance(weight, Tensor)
             weight[:, : found.size] = 0
         kept = kept_indices(Groups((group,), {}, ()), {group.name: keep})
-        cut, expected = _tried(slice_all(copy.deepcopy(module).eval(), kept), call), _tried(silenced, call)
+        cut, expected = _tried(slice_all(evaluating(module), kept), call), _tried(silenced, call)
     if expected is not None and not found.out:
         expected = expected[..., keep]
     return _agree(cut, expected)
@@ -159,8 +158,8 @@ def _widths_can_change(
     narrow = {id(x): x[..., half_in] for x in inputs}
     zeroed = {id(x): torch.zeros_like(x).index_copy(-1, half_in, x[..., half_in]) for x in inputs}
     with torch.no_grad():
-        cut = _tried(slice_all(copy.deepcopy(module).eval(), kept), _with(call, narrow))
-        expected = _tried(copy.deepcopy(module).eval(), _with(call, zeroed))
+        cut = _tried(slice_all(evaluating(module), kept), _with(call, narrow))
+        expected = _tried(evaluating(module), _with(call, zeroed))
     return _agree(cut, None if expected is None else expected[..., half_out])
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Example = tuple[Tensor, ...]
 
@@ -92,6 +93,13 @@ def kept_indices(groups: Groups, keep: Mapping[str, Tensor]) -> dict[tuple[str, 
 def inside(name: str, modules: Collection[str]) -> bool:
     """Whether the tensor or module of the qualified ``name`` is one of the ``modules`` or lies in one."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def evaluating(model: nn.Module) -> nn.Module:
+    """A copy of ``model`` in eval mode."""
+    copied = copy.deepcopy(model)
+    copied.eval()  # a user's own may return something else than the model
+    return copied
 
 
 def shapes(outputs: object) -> tuple[tuple[int, ...], ...]:

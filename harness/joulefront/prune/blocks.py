@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from joulefront.errors import PruneError
+from joulefront.prune.axes import evaluating
 from joulefront.prune.groups import Example, Groups, inside
 from joulefront.prune.surgery import shrink
 
@@ -27,11 +28,17 @@ def find_blocks(model: nn.Module, example: Example, groups: Groups) -> tuple[str
     of ``groups`` at its smallest width, to see that the network works. ``model`` is left as it is.
     """
     calls = _calls(model, example)
-    found = [name for name, (module, given) in calls.items() if _is_residual(module, given)]
+    found = [
+        name for name, (module, given) in calls.items() if _owns_all(model, module) and _is_residual(module, given)
+    ]
     innermost = [name for name in found if not any(other != name and inside(other, [name]) for other in found)]
-    if not innermost or _works_without(model, example, groups, innermost):
+    if not innermost or _works(model, example, groups, innermost):
         return tuple(innermost)
-    return tuple(name for name in innermost if _works_without(model, example, groups, [name]))
+    # A group that cannot be cut anyway says nothing about a block.
+    sound = replace(
+        groups, groups=tuple(g for g in groups.groups if _works(model, example, replace(groups, groups=(g,))))
+    )
+    return tuple(name for name in innermost if _works(model, example, sound, [name]))
 
 
 def _calls(model: nn.Module, example: Example) -> dict[str, tuple[nn.Module, Tensor]]:
@@ -50,7 +57,7 @@ def _calls(model: nn.Module, example: Example) -> dict[str, tuple[nn.Module, Ten
         if not isinstance(output, Tensor) or module not in given or output.shape != given[module].shape:
             given.pop(module, None)
 
-    with _evaluating(model), torch.no_grad():
+    with _in_eval_mode(model), torch.no_grad():
         hooks = [
             hook
             for module in names
@@ -67,12 +74,19 @@ def _calls(model: nn.Module, example: Example) -> dict[str, tuple[nn.Module, Ten
     return {names[module]: (module, given[module]) for module in times if times[module] == 1 and module in given}
 
 
+def _owns_all(model: nn.Module, module: nn.Module) -> bool:
+    """Whether no parameter of the module is also someone else's."""
+    uses = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
+    own = Counter(id(parameter) for _, parameter in module.named_parameters(remove_duplicate=False))
+    return all(uses[key] == times for key, times in own.items())
+
+
 def _has_layers(module: nn.Module) -> bool:
     return any(isinstance(layer, _ConvNd | nn.Linear | nn.RNNBase) for layer in module.modules())
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -93,7 +107,7 @@ def _varied(example: Example) -> Example:
 
 def _is_residual(module: nn.Module, given: Tensor) -> bool:
     """Whether the module gives back what it is given when its parameters are zero."""
-    silent = copy.deepcopy(module).eval()
+    silent = evaluating(module)
     with torch.no_grad():
         for parameter in silent.parameters():
             parameter.zero_()
@@ -101,15 +115,17 @@ def _is_residual(module: nn.Module, given: Tensor) -> bool:
             output = silent(given.clone())
         except Exception:  # noqa: BLE001 -- a user's module that cannot do with zeros is no block
             return False
-    varies = bool((given != given.flatten()[0]).any())
+    varies = bool((given != given.flatten()[0]).any())  # what is constant may look unchanged by any layer
     return varies and isinstance(output, Tensor) and torch.equal(output, given)
 
 
-def _works_without(model: nn.Module, example: Example, groups: Groups, names: list[str]) -> bool:
+def _works(model: nn.Module, example: Example, groups: Groups, dropped: Sequence[str] = ()) -> bool:
+    """Whether the model works without these blocks, at the groups' smallest widths and, where some are dropped, whole."""
     narrowest = {group.name: torch.arange(group.channels)[-group.block :] for group in groups.groups}
     try:
-        shrink(model, example, groups, narrowest, names)
-        shrink(model, example, groups, {}, names)
+        shrink(model, example, groups, narrowest, dropped)
+        if dropped:
+            shrink(model, example, groups, {}, dropped)
     except PruneError:
         return False
     return True

@@ -12,7 +12,7 @@ from joulefront.config import nearest
 from joulefront.errors import PruneError
 from joulefront.plugins import describe
 from joulefront.protocols import Criterion
-from joulefront.prune.axes import kept_indices
+from joulefront.prune.axes import evaluating, kept_indices
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups, shapes
 from joulefront.prune.resize import slice_all
@@ -82,7 +82,7 @@ def shrink(
     Without the blocks ``dropped``, if any; groups that went with them may be named in ``keep``. The copy is in eval mode.
     Raises PruneError when the cut network does not run, or its outputs have another shape.
     """
-    small = _drop(copy.deepcopy(model).eval(), dropped)
+    small = _drop(evaluating(model), dropped)
     small = slice_all(small, kept_indices(groups.without(dropped), keep))
     _verify(small, example, groups.outputs)
     return small
