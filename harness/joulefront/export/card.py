@@ -3,10 +3,13 @@
     study, trial, unpruned, genome, picked_because            which network, and why this one
     widths, dropped, sparsity, criterion                      what is pruned: channels by layer, blocks, shares of zeros by layer
     task                                                      the model and its data, as the study names them
-    scores           by split: metric (1 is perfect); error = 1 - metric, with its 95 % interval; examples
+    scores           by split: metric (1 is perfect); error = 1 - metric, with its 95 % interval; examples; the loss; of a
+                     classifier macro: 1 less the average of precision, recall and F1 over its classes, with intervals
     latency_s        of one inference, in s: median, 95 % interval, each repeat's median, grade, provenance
+    latency_p99_s    its 99th percentile; null with a latency_p99_reason
     energy_j         of one inference, in J, gross; null with an energy_reason
-    params, macs, size_b                                      of model.so, size in bytes
+    memory_b         the most that loading and running it adds to a process, in bytes; null with a memory_reason
+    params, macs, size_b, packed_b                            of model.so, size in bytes, and as zlib packs it
     kernels          of model.so: their count, how many were tuned, and the functions of TVM's own loops beside them;
                      null with a kernels_reason
     inputs, outputs  name, shape and dtype, as check.safetensors and model.onnx call them; check: how far from torch's
@@ -38,8 +41,9 @@ ABOUT = {
     "network.py": "loads and runs model.so from Python, with the standard library alone",
     "run.py": "a program around it: checks, times, and runs the network on files",
     "check.safetensors": "an input and what torch makes of it",
-    "weights.safetensors": "the pruned network's weights; the metadata has its widths",
+    "weights.safetensors": "the pruned network's weights; the metadata has its widths, and what is stored without its zeros",
     "rebuild.py": "the pruned network in torch, from your own model and these weights",
+    "pruned_layers.py": "what that needs to know of layers",
     "model.onnx": "the same network for other runtimes",
     "README.md": "how to use all this",
 }
@@ -52,6 +56,7 @@ def network(results: Results, trial: Trial, job: Job) -> dict[str, Any]:
     if candidate is None or artifact is None or measurement is None:
         raise ValueError(f"trial {trial.number} has no outcome")
     target, energy_j = artifact.target, measurement.energy_j
+    tail, memory_b = measurement.latency_p99_s, measurement.memory_b
     return {
         "format": FORMAT,
         "study": results.name,
@@ -72,11 +77,16 @@ def network(results: Results, trial: Trial, job: Job) -> dict[str, Any]:
             "grade": measurement.grade,
             "provenance": measurement.provenance,
         },
+        "latency_p99_s": {**_estimate(tail), "provenance": measurement.provenance} if tail else None,
+        "latency_p99_reason": measurement.latency_p99_reason,
         "energy_j": {**_estimate(energy_j), "provenance": measurement.energy_provenance} if energy_j else None,
         "energy_reason": measurement.energy_reason,
+        "memory_b": {**_estimate(memory_b), "provenance": measurement.provenance} if memory_b else None,
+        "memory_reason": measurement.memory_reason,
         "params": candidate.params,
         "macs": candidate.macs,
         "size_b": artifact.size_b,
+        "packed_b": artifact.packed_b,
         **_kernels(artifact.composition),
         "inputs": _tensors("input", job.inputs),
         "outputs": _tensors("output", job.expected),
@@ -115,6 +125,8 @@ def _score(score: Score) -> dict[str, Any]:
         "error": score.error.value,
         "interval": interval,
         "examples": score.examples,
+        "loss": score.loss,
+        "macro": {name: {"value": one.value, "interval": [one.low, one.high]} for name, one in score.macro.items()},
     }
 
 

@@ -9,27 +9,44 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from joulefront import objectives
 from joulefront.config import nearest
 from joulefront.errors import ConfigError
-from joulefront.records import Estimate, Score, Trial
+from joulefront.records import Score, Trial
 from joulefront.results import Results
 
 Interval = tuple[float, float]
 
+OF_DEVICE = ("latency_s", "latency_p99_s", "energy_j", "memory_b")
+"""What was measured on a device, or simulated."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A quantity: what is shown is its SI value times ``factor``, in ``unit`` (none for counts)."""
+    """A quantity: what is shown is its SI value times ``factor``, in ``unit``.
+
+    ``label`` is for the axes of plots, ``short`` for the headings of tables. What ``is_counted`` has no unit.
+    """
 
     name: str
     label: str
+    short: str
     unit: str
     factor: float
+    is_counted: bool = False
 
     @property
     def title(self) -> str:
         """What stands beside the axis."""
-        return f"{self.label}, {self.unit}" if self.unit else self.label
+        return self._with_unit(self.label)
+
+    @property
+    def heading(self) -> str:
+        """What stands over a column."""
+        return self._with_unit(self.short)
+
+    def _with_unit(self, text: str) -> str:
+        return f"{text}, {self.unit}" if self.unit else text
 
     def shown(self, value: float) -> str:
         """An SI value with its unit: four digits, and all digits of a count."""
@@ -37,20 +54,27 @@ class Axis:
 
     def bare(self, value: float) -> str:
         """The same without the unit."""
-        return f"{value * self.factor:.4g}" if self.unit else f"{value * self.factor:,.0f}"
+        return f"{value * self.factor:,.0f}" if self.is_counted else f"{value * self.factor:.4g}"
 
 
 AXES = {
     axis.name: axis
     for axis in (
-        Axis("error", "validation error", "%", 100.0),
-        Axis("accuracy", "validation accuracy", "%", 100.0),
-        Axis("test_accuracy", "test accuracy", "%", 100.0),
-        Axis("latency_s", "latency", "ms", 1e3),
-        Axis("energy_j", "energy", "mJ", 1e3),
-        Axis("params", "parameters", "", 1.0),
-        Axis("macs", "MACs", "", 1.0),
-        Axis("size_b", "library", "MB", 1e-6),
+        Axis("error", "validation error", "error", "%", 100.0),
+        Axis("accuracy", "validation accuracy", "valid.", "%", 100.0),
+        Axis("test_accuracy", "test accuracy", "test", "%", 100.0),
+        Axis("precision_error", "precision error (validation)", "precision error", "%", 100.0),
+        Axis("recall_error", "recall error (validation)", "recall error", "%", 100.0),
+        Axis("f1_error", "F1 error (validation)", "F1 error", "%", 100.0),
+        Axis("loss", "validation loss", "loss", "", 1.0),
+        Axis("latency_s", "latency", "latency", "ms", 1e3),
+        Axis("latency_p99_s", "latency, 99th percentile", "latency p99", "ms", 1e3),
+        Axis("energy_j", "energy", "energy", "mJ", 1e3),
+        Axis("params", "parameters", "parameters", "", 1.0, is_counted=True),
+        Axis("macs", "MACs", "MACs", "", 1.0, is_counted=True),
+        Axis("size_b", "library", "library", "MB", 1e-6),
+        Axis("packed_b", "library, packed", "packed", "MB", 1e-6),
+        Axis("memory_b", "peak memory", "memory", "MB", 1e-6),
     )
 }
 
@@ -64,12 +88,25 @@ def axis_of(name: str) -> Axis:
 
 def value(trial: Trial, name: str) -> float | None:
     """A trial's value of a quantity in SI units; None where the trial never came to have it."""
-    return _VALUES[name](trial)
+    if name in _OF_SCORES:
+        score = _OF_SCORES[name](trial)
+        return score.metric if score else None
+    return objectives.value(_found(trial)[name])
 
 
 def interval(trial: Trial, name: str) -> Interval | None:
     """The 95 % interval of ``value`` in SI units; None for what is counted, and where the interval has no end."""
-    return finite(_INTERVALS[name](trial)) if name in _INTERVALS else None
+    if name in _OF_SCORES:
+        score = _OF_SCORES[name](trial)
+        return (1 - score.error.high, 1 - score.error.low) if score else None
+    return finite(objectives.interval(_found(trial)[name]))
+
+
+def provenance(trial: Trial, name: str) -> str | None:
+    """The word for how a value came about that is the device's, such as "measured"; None for any other."""
+    if trial.measurement is None or name not in OF_DEVICE or value(trial, name) is None:
+        return None
+    return trial.measurement.energy_provenance if name == "energy_j" else trial.measurement.provenance
 
 
 def finite(ends: Interval | None) -> Interval | None:
@@ -83,50 +120,17 @@ def known_axes(results: Results) -> list[Axis]:
 
 
 def default_axes(results: Results) -> tuple[str, str]:
-    """The two that a front is drawn over: its first cost and its error, or whatever the study minimises."""
-    costs = [name for name in results.objectives if name != "error"]
-    x = costs[0] if costs else "latency_s"
-    return x, "error" if "error" in results.objectives or len(costs) < 2 else costs[1]
+    """The two that a front is drawn over: its first cost and its first judgement, or whatever the study minimises."""
+    costs = [name for name in results.objectives if name not in objectives.JUDGED]
+    judged = [name for name in results.objectives if name in objectives.JUDGED]
+    return costs[0] if costs else "latency_s", judged[0] if judged else costs[1] if len(costs) > 1 else "error"
 
 
-def _error(trial: Trial) -> Estimate | None:
-    return trial.candidate.score.error if trial.candidate else None
+def _found(trial: Trial) -> dict[str, objectives.Found]:
+    return objectives.found(trial.candidate, trial.artifact, trial.measurement)
 
 
-def _accuracy(score: Score | None) -> Interval | None:
-    return (1 - score.error.high, 1 - score.error.low) if score else None
-
-
-def _ends(estimate: Estimate | None) -> Interval | None:
-    return (estimate.low, estimate.high) if estimate else None
-
-
-def _latency_s(trial: Trial) -> Estimate | None:
-    return trial.measurement.latency_s if trial.measurement else None
-
-
-def _energy_j(trial: Trial) -> Estimate | None:
-    return trial.measurement.energy_j if trial.measurement else None
-
-
-def _middle(estimate: Estimate | None) -> float | None:
-    return estimate.value if estimate else None
-
-
-_VALUES: dict[str, Callable[[Trial], float | None]] = {
-    "error": lambda trial: _middle(_error(trial)),
-    "accuracy": lambda trial: trial.candidate.score.metric if trial.candidate else None,
-    "test_accuracy": lambda trial: trial.test.metric if trial.test else None,
-    "latency_s": lambda trial: _middle(_latency_s(trial)),
-    "energy_j": lambda trial: _middle(_energy_j(trial)),
-    "params": lambda trial: trial.candidate.params if trial.candidate else None,
-    "macs": lambda trial: trial.candidate.macs if trial.candidate else None,
-    "size_b": lambda trial: trial.artifact.size_b if trial.artifact else None,
-}
-_INTERVALS: dict[str, Callable[[Trial], Interval | None]] = {
-    "error": lambda trial: _ends(_error(trial)),
-    "accuracy": lambda trial: _accuracy(trial.candidate.score if trial.candidate else None),
-    "test_accuracy": lambda trial: _accuracy(trial.test),
-    "latency_s": lambda trial: _ends(_latency_s(trial)),
-    "energy_j": lambda trial: _ends(_energy_j(trial)),
+_OF_SCORES: dict[str, Callable[[Trial], Score | None]] = {
+    "accuracy": lambda trial: trial.candidate.score if trial.candidate else None,
+    "test_accuracy": lambda trial: trial.test,
 }

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from joulefront import objectives
 from joulefront.records import Artifact, Estimate, Measurement, Trial, Tuned
+from joulefront.report.axes import OF_DEVICE, provenance
 from joulefront.report.composition import composition
 from joulefront.report.pruned import pruned
 from joulefront.results import Results
@@ -40,7 +42,7 @@ def point(trial: Trial) -> dict[str, Any]:
     candidate, artifact, measurement = trial.candidate, trial.artifact, trial.measurement
     if candidate is None or artifact is None or measurement is None:
         raise ValueError(f"trial {trial.number} has no outcome")
-    energy_j = measurement.energy_j
+    found = objectives.found(candidate, artifact, measurement)
     return {
         "trial": trial.number,
         "genome": list(trial.genome),
@@ -50,17 +52,12 @@ def point(trial: Trial) -> dict[str, Any]:
         "metrics": {
             "accuracy": candidate.score.metric,
             "test_accuracy": trial.test.metric if trial.test else None,
-            "latency_s": measurement.latency_s.value,
-            "energy_j": energy_j.value if energy_j else None,
-            "params": candidate.params,
-            "macs": candidate.macs,
-            "size_b": artifact.size_b,
+            **{name: objectives.value(one) for name, one in found.items() if name != "error"},
         },
         "fidelity": trial.fidelity,
         "grade": measurement.grade,
         "provenance": {
-            "latency_s": measurement.provenance,
-            "energy_j": measurement.energy_provenance or f"none: {measurement.energy_reason}",
+            name: provenance(trial, name) or f"none: {objectives.why_missing(name, measurement)}" for name in OF_DEVICE
         },
         "warnings": list(measurement.warnings),
     }
@@ -104,15 +101,22 @@ def measurement(device: str, measured: Measurement) -> dict[str, Any]:
         "device": device,
         "latency_s": {
             "median": measured.latency_s.value,
-            "interval": _interval(measured.latency_s),
+            "interval": [measured.latency_s.low, measured.latency_s.high],
             "p90": float(np.quantile(samples_s, 0.9)),
             "p99": float(np.quantile(samples_s, 0.99)) if len(samples_s) >= _P99_SAMPLES else None,
             "samples": len(samples_s),
         },
-        "energy_j": (
-            {"median": measured.energy_j.value, "interval": _interval(measured.energy_j)} if measured.energy_j else None
-        ),
-        "provenance": {"latency_s": measured.provenance, "energy_j": measured.energy_provenance},
+        "energy_j": _estimate(measured.energy_j),
+        "latency_p99_s": _estimate(measured.latency_p99_s),
+        "latency_p99_reason": measured.latency_p99_reason,
+        "memory_b": _estimate(measured.memory_b),
+        "memory_reason": measured.memory_reason,
+        "provenance": {
+            "latency_s": measured.provenance,
+            "energy_j": measured.energy_provenance,
+            "latency_p99_s": measured.provenance if measured.latency_p99_s else None,
+            "memory_b": measured.provenance if measured.memory_b else None,
+        },
         "reason": measured.energy_reason,
         "grade": measured.grade,
         "conditions": {when: dict(values) for when, values in measured.conditions.items()},
@@ -134,7 +138,8 @@ def tuned(device: str, found: Tuned) -> dict[str, Any]:
 
 def model(device: str, artifact: Artifact, measured: Measurement) -> dict[str, Any]:
     """A model that was compiled and measured, as ``joulefront measure --json`` prints it."""
-    return {**measurement(device, measured), **composition(artifact)}
+    sizes = {"size_b": artifact.size_b, "packed_b": artifact.packed_b}
+    return {**measurement(device, measured), **sizes, **composition(artifact)}
 
 
 def _failed(results: Results, trial: Trial) -> dict[str, Any]:
@@ -149,8 +154,8 @@ def _failed(results: Results, trial: Trial) -> dict[str, Any]:
     }
 
 
-def _interval(estimate: Estimate) -> list[float]:
-    return [estimate.low, estimate.high]
+def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
+    return {"median": estimate.value, "interval": [estimate.low, estimate.high]} if estimate else None
 
 
 def _why_no_reference(results: Results) -> str:

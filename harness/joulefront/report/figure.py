@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,9 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from joulefront.cache import disk
 from joulefront.errors import ConfigError
+from joulefront.objectives import JUDGED
 from joulefront.records import Estimate, Trial
+from joulefront.report.axes import AXES, Axis, interval, provenance, value
 from joulefront.report.visible import visible
 from joulefront.results import Results
 
@@ -27,33 +28,20 @@ _UNDATED: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pd
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "v", "P", "X", "D")
 _FAINT, _KNEE = "#b8bec7", "#F0E442"
-
-
-@dataclass(frozen=True, slots=True)
-class _Cost:
-    """What the horizontal axis of a panel shows, in thousandths of its unit."""
-
-    label: str
-    of: Callable[[Trial], Estimate | None]
-    provenance: Callable[[Trial], str | None]
-
-
-_LATENCY = _Cost(
-    "median latency of one inference, ms",
-    lambda trial: trial.measurement.latency_s if trial.measurement else None,
-    lambda trial: trial.measurement.provenance if trial.measurement else None,
-)
-_ENERGY = _Cost(
-    "energy of one inference, mJ",
-    lambda trial: trial.measurement.energy_j if trial.measurement else None,
-    lambda trial: trial.measurement.energy_provenance if trial.measurement else None,
-)
+_MOST_PANELS = 3
+# A paper has the room to say it in full.
+_IN_FULL = {
+    "latency_s": "median latency of one inference, ms",
+    "latency_p99_s": "99th percentile of the latency of one inference, ms",
+    "energy_j": "energy of one inference, mJ",
+}
 
 
 def draw(studies: Sequence[Results], path: Path) -> None:
     """Draw the studies' fronts over one another into ``path``, whose suffix says the format.
 
-    Error over latency, and over energy beside it where every study has a meter. Raises ConfigError for another suffix or a
+    The first judgement that all of them minimise over each cost that they minimise, up to three beside one another; where
+    that is the latency alone, over energy too where every study has a meter. Raises ConfigError for another suffix or a
     folder that is not there, and StoreError when the file cannot be written.
     """
     suffix = path.suffix.lower()
@@ -61,7 +49,7 @@ def draw(studies: Sequence[Results], path: Path) -> None:
         raise ConfigError(f"{path}: expected a file that ends in .png, .svg or .pdf")
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}; make it, or name another file")
-    costs = [_LATENCY, *([_ENERGY] if all(_has_energy(results) for results in studies) else [])]
+    costs, up = _costs(studies), _judgement(studies)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # whatever a user's own settings are
         # Names are no formulas; ids do not hang on the time; a PDF's letters can be searched.
@@ -69,12 +57,12 @@ def draw(studies: Sequence[Results], path: Path) -> None:
         figure = Figure(figsize=(4.4 + 4 * len(costs), 4.6), dpi=200, layout="constrained")
         panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
         for axes, cost in zip(panels, costs, strict=True):
-            _panel(axes, studies, cost)
-        panels[0].set_ylabel("error on the validation split, %")
-        panels[0].set_ylim(0, _highest_error(studies) * 100)
+            _panel(axes, studies, cost, up)
+        panels[0].set_ylabel(up.title)
+        panels[0].set_ylim(_lowest(studies, up), _highest(studies, up))
         if len(studies) == 1:
             panels[0].set_title(_title(studies[0]), loc="left", fontsize=10)
-        if handles := _legend(studies):
+        if handles := _legend(studies, up):
             figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=8)
         picture = io.BytesIO()
         figure.savefig(picture, format=suffix[1:], metadata=_UNDATED[suffix])
@@ -87,27 +75,52 @@ def _title(results: Results) -> str:
     return visible(f"{results.name} on {results.study.device}{state}")
 
 
+def _shared(studies: Sequence[Results]) -> list[str]:
+    """What all of them minimise, as the first one orders it."""
+    return [name for name in studies[0].objectives if all(name in results.objectives for results in studies)]
+
+
+def _costs(studies: Sequence[Results]) -> list[Axis]:
+    """What the panels show."""
+    names = [name for name in _shared(studies) if name not in JUDGED][:_MOST_PANELS] or ["latency_s"]
+    if names == ["latency_s"] and all(_has_energy(results) for results in studies):
+        names.append("energy_j")
+    return [AXES[name] for name in names]
+
+
+def _judgement(studies: Sequence[Results]) -> Axis:
+    """What the panels share the axis of."""
+    return AXES[next((name for name in _shared(studies) if name in JUDGED), "error")]
+
+
 def _has_energy(results: Results) -> bool:
     ran = [trial for trial in results.trials if trial.failure is None]
-    return bool(ran) and all(_ENERGY.of(trial) for trial in ran)
+    return bool(ran) and all(value(trial, "energy_j") is not None for trial in ran)
 
 
-def _highest_error(studies: Sequence[Results]) -> float:
-    """Where the axis of the error ends, as a share: a little above the fronts. The legend counts what lies beyond."""
+def _highest(studies: Sequence[Results], up: Axis) -> float:
+    """Where the vertical axis ends: a little above the fronts. The legend counts what lies beyond."""
     kept = [trial for results in studies for trial in [*results.front, *_unpruned(results)]]
     shown = kept or [trial for results in studies for trial in _cloud(results)]
-    return 1.1 * max((_error(trial).high for trial in shown), default=0.9) or 0.01
+    tops = [point.high for trial in shown if (point := _point(trial, up))]
+    return 1.1 * max(tops, default=0.9 * up.factor) or 0.01 * up.factor
 
 
-def _legend(studies: Sequence[Results]) -> list[Line2D]:
+def _lowest(studies: Sequence[Results], up: Axis) -> float:
+    """Where it begins: at 0, or below what is less, as a loss may be."""
+    every = [point.low for results in studies for trial in results.trials if (point := _point(trial, up))]
+    return min([0.0, *(1.1 * low for low in every)])
+
+
+def _legend(studies: Sequence[Results], up: Axis) -> list[Line2D]:
     """What the marks mean: each study's front, and once for all of them what is drawn alike."""
-    alone, highest = len(studies) == 1, _highest_error(studies)
+    alone, highest = len(studies) == 1, _highest(studies, up)
     cloud = [trial for results in studies for trial in _cloud(results)]
-    above = sum(_error(trial).value > highest for trial in cloud)
+    above = sum(point.value > highest for trial in cloud if (point := _point(trial, up)))
     handles = []
     for at, results in enumerate(studies):
         grade = "full" if results.settled else "screening"
-        name = "the front" if alone else f"{_title(results)}, {_words(results.front, _LATENCY)}"
+        name = "the front" if alone else f"{_title(results)}, {_words(results.front, AXES['latency_s'])}"
         if results.front:
             style = {"marker": _MARKERS[at % len(_MARKERS)], "color": _COLOURS[at % len(_COLOURS)]}
             handles.append(_mark(f"{name}: {grade} grade, 95 % intervals", **style))
@@ -125,32 +138,33 @@ def _mark(label: str, **style: Any) -> Line2D:
     return Line2D([], [], linestyle="none", label=label, **style)
 
 
-def _panel(axes: Axes, studies: Sequence[Results], cost: _Cost) -> None:
+def _panel(axes: Axes, studies: Sequence[Results], cost: Axis, up: Axis) -> None:
     alone = len(studies) == 1
     shown: list[Trial] = []
     for at, results in enumerate(studies):
         colour, marker = _COLOURS[at % len(_COLOURS)], _MARKERS[at % len(_MARKERS)]
         cloud, unpruned = _cloud(results), _unpruned(results)
-        _dots(axes, cost, cloud, _FAINT if alone else colour)
-        _bars(axes, cost, results.front, colour, marker)
-        _bars(axes, cost, unpruned, "#000000" if alone else colour, "D", hollow=True)
-        if results.knee:
-            _star(axes, cost, results.knee, colour)
+        _dots(axes, _points(cloud, cost, up), _FAINT if alone else colour)
+        _bars(axes, _points(results.front, cost, up), colour, marker)
+        _bars(axes, _points(unpruned, cost, up), "#000000" if alone else colour, "D", hollow=True)
+        _star(axes, _points([results.knee] if results.knee else [], cost, up), colour)
         shown += [*cloud, *results.front, *unpruned]
     if not shown:
         axes.set_xticks([])
         axes.text(0.5, 0.5, "no network has been measured yet", transform=axes.transAxes, ha="center", va="center")
     else:
-        _scale(axes, [estimate.value * 1e3 for trial in shown if (estimate := cost.of(trial)) and estimate.value > 0])
-    axes.set_xlabel(f"{cost.label} ({_words(shown, cost)}; logarithmic)" if shown else cost.label)
+        _scale(axes, [point.value for trial in shown if (point := _point(trial, cost)) and point.value > 0])
+    words = "; ".join(filter(None, [_words(shown, cost), "logarithmic"]))
+    label = _IN_FULL.get(cost.name, cost.title)
+    axes.set_xlabel(f"{label} ({words})" if shown else label)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _words(trials: Sequence[Trial], cost: _Cost) -> str:
-    """Whether they were measured or simulated."""
-    return " and ".join(sorted({word for trial in trials if (word := cost.provenance(trial))}))
+def _words(trials: Sequence[Trial], cost: Axis) -> str:
+    """Whether they were measured or simulated; nothing of what is no device's."""
+    return " and ".join(sorted({word for trial in trials if (word := provenance(trial, cost.name))}))
 
 
 def _cloud(results: Results) -> list[Trial]:
@@ -162,28 +176,37 @@ def _unpruned(results: Results) -> list[Trial]:
     return [results.unpruned] if results.unpruned else []
 
 
-def _error(trial: Trial) -> Estimate:
-    if trial.candidate is None:
-        raise ValueError(f"trial {trial.number} has no outcome")
-    return trial.candidate.score.error
+def _point(trial: Trial, axis: Axis) -> Estimate | None:
+    """A trial's value as it is shown, with its interval; what has none reaches no further than its value."""
+    found = value(trial, axis.name)
+    if found is None:
+        return None
+    low, high = interval(trial, axis.name) or (found, found)
+    return Estimate(found * axis.factor, low * axis.factor, high * axis.factor)
 
 
-def _dots(axes: Axes, cost: _Cost, trials: Sequence[Trial], colour: str) -> None:
-    points = [(estimate.value * 1e3, _error(trial).value * 100) for trial in trials if (estimate := cost.of(trial))]
+def _points(trials: Sequence[Trial], cost: Axis, up: Axis) -> list[tuple[Estimate, Estimate]]:
+    """The trials that have both."""
+    pairs = [(_point(trial, cost), _point(trial, up)) for trial in trials]
+    return [(x, y) for x, y in pairs if x and y]
+
+
+def _dots(axes: Axes, points: Sequence[tuple[Estimate, Estimate]], colour: str) -> None:
     if points:
-        costs, errors = zip(*points, strict=True)
-        axes.scatter(costs, errors, s=14, color=colour, alpha=0.45, linewidths=0, zorder=2)
+        across, up = zip(*((x.value, y.value) for x, y in points), strict=True)
+        axes.scatter(across, up, s=14, color=colour, alpha=0.45, linewidths=0, zorder=2)
 
 
-def _bars(axes: Axes, cost: _Cost, trials: Sequence[Trial], colour: str, marker: str, *, hollow: bool = False) -> None:
-    pairs = [(estimate, _error(trial)) for trial in trials if (estimate := cost.of(trial))]
-    if not pairs:
+def _bars(
+    axes: Axes, points: Sequence[tuple[Estimate, Estimate]], colour: str, marker: str, *, hollow: bool = False
+) -> None:
+    if not points:
         return
     axes.errorbar(
-        [one.value * 1e3 for one, _ in pairs],
-        [error.value * 100 for _, error in pairs],
-        xerr=_reach([one for one, _ in pairs], 1e3),
-        yerr=_reach([error for _, error in pairs], 100),
+        [x.value for x, _ in points],
+        [y.value for _, y in points],
+        xerr=_reach([x for x, _ in points]),
+        yerr=_reach([y for _, y in points]),
         fmt=marker,
         color=colour,
         markerfacecolor="white" if hollow else colour,
@@ -194,18 +217,14 @@ def _bars(axes: Axes, cost: _Cost, trials: Sequence[Trial], colour: str, marker:
     )
 
 
-def _star(axes: Axes, cost: _Cost, knee: Trial, colour: str) -> None:
-    if estimate := cost.of(knee):
-        at = [estimate.value * 1e3], [_error(knee).value * 100]
-        axes.scatter(*at, s=190, marker="*", color=_KNEE, edgecolors=colour, linewidths=1.2, zorder=4)
+def _star(axes: Axes, points: Sequence[tuple[Estimate, Estimate]], colour: str) -> None:
+    for x, y in points:
+        axes.scatter(x.value, y.value, s=190, marker="*", color=_KNEE, edgecolors=colour, linewidths=1.2, zorder=4)
 
 
-def _reach(estimates: Sequence[Estimate], factor: float) -> list[list[float]]:
+def _reach(estimates: Sequence[Estimate]) -> list[list[float]]:
     """How far each interval reaches below and above its value."""
-    return [
-        [(estimate.value - estimate.low) * factor for estimate in estimates],
-        [(estimate.high - estimate.value) * factor for estimate in estimates],
-    ]
+    return [[one.value - one.low for one in estimates], [one.high - one.value for one in estimates]]
 
 
 def _scale(axes: Axes, values: Sequence[float]) -> None:

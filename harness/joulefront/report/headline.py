@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from joulefront.objectives import JUDGED
 from joulefront.records import Trial
 from joulefront.report import documents
 from joulefront.report.axes import AXES
 from joulefront.results import Results
-
-_COSTS = {"latency_s": "latency", "energy_j": "energy"}
 
 
 def headline(results: Results) -> str:
@@ -59,9 +58,9 @@ def _sentence(results: Results) -> str:
     if knee.number == unpruned.number:
         return f"the unpruned network, trial {knee.number}, is {alone}: {_figures(knee, results)}."
     costs = [
-        f"{knee.objectives[name] / unpruned.objectives[name]:.2f} of the unpruned network's {word}"
-        for name, word in _COSTS.items()
-        if name in results.objectives and unpruned.objectives[name]
+        f"{knee.objectives[name] / unpruned.objectives[name]:.2f} of the unpruned network's {AXES[name].short}"
+        for name in results.objectives
+        if name not in JUDGED and unpruned.objectives[name]
     ]
     if not costs:
         return f"trial {knee.number} is {alone}: {_figures(knee, results)}."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from joulefront.records import Trial
-from joulefront.report.axes import AXES, Axis, interval, value
+from joulefront.report.axes import AXES, Axis, interval, provenance, value
 from joulefront.report.pruned import option_text
 from joulefront.report.visible import visible
 from joulefront.results import Results
@@ -28,11 +28,12 @@ def hover(results: Results, trial: Trial) -> str:
         if marked and marked.number == trial.number
     ]
     lines = [f"<b>trial {trial.number}</b>" + "".join(f" · {mark}" for mark in marks)]
-    for name in ("error", "test_accuracy", "latency_s", "energy_j"):
+    for name in dict.fromkeys(("error", "test_accuracy", "latency_s", "energy_j", *results.objectives)):
         found = value(trial, name)
         if found is not None:
             shown = span(AXES[name], found, interval(trial, name))
-            lines.append(f"{AXES[name].label} {shown}{_provenance(trial, name)}")
+            word = provenance(trial, name)
+            lines.append(f"{AXES[name].label} {shown}" + (f", {word}" if word else ""))
     genes = zip(results.space.genes, trial.genome, strict=True) if trial.genome else ()
     lines.append(layers([f"{short(gene.name)} {option_text(gene, index)}" for gene, index in genes]))
     remarks = [f"fidelity {trial.fidelity}"]
@@ -53,12 +54,6 @@ def layers(texts: Sequence[str]) -> str:
 def span(axis: Axis, middle: float, ends: Sequence[float] | None) -> str:
     """An SI value with its interval, where it has one, in the axis's unit."""
     return axis.shown(middle) + (f" ({axis.bare(ends[0])} to {axis.bare(ends[1])})" if ends else "")
-
-
-def _provenance(trial: Trial, name: str) -> str:
-    measured = trial.measurement
-    word = {"latency_s": measured.provenance, "energy_j": measured.energy_provenance}.get(name) if measured else None
-    return f", {word}" if word else ""
 
 
 def short(name: str) -> str:

@@ -14,7 +14,7 @@ from joulefront.records import Score, Trial
 from joulefront.report.composition import composition, line
 from joulefront.report.documents import measurement, roles
 from joulefront.report.pruned import pruned
-from joulefront.report.units import percent, quantities
+from joulefront.report.units import percent, quantities, tail
 from joulefront.results import Results
 from joulefront.store import Store
 
@@ -51,6 +51,7 @@ def document(results: Results, number: int) -> dict[str, Any]:
         "params": candidate.params if candidate else None,
         "macs": candidate.macs if candidate else None,
         "size_b": artifact.size_b if artifact else None,
+        "packed_b": artifact.packed_b if artifact else None,
         **composition(artifact),
         "measurement": _measured(results, trial),
         "objectives": dict(trial.objectives),
@@ -74,6 +75,8 @@ def _score(score: Score) -> dict[str, Any]:
         "error": score.error.value,
         "interval": [score.error.low, score.error.high],
         "examples": score.examples,
+        "loss": score.loss,
+        "macro": {name: {"value": one.value, "interval": [one.low, one.high]} for name, one in score.macro.items()},
     }
 
 
@@ -142,8 +145,12 @@ def _judged(document: Mapping[str, Any]) -> list[tuple[str, str]]:
             low, high = (percent(value) for value in score["interval"])
             text = f"{percent(score['metric'])}; error {percent(score['error'])}, 95 % interval {low} to {high}"
             rows.append((split, f"{text}; {score['examples']:,} examples"))
+            others = {name: one["value"] for name, one in score["macro"].items()}
+            others |= {} if score["loss"] is None else {"loss": score["loss"]}
+            rows.append(("", quantities(others)))
     if document["params"] is not None:
-        size = f", {document['size_b']:,} bytes of library" if document["size_b"] is not None else ""
+        packed = f" ({document['packed_b']:,} packed)" if document["packed_b"] is not None else ""
+        size = f", {document['size_b']:,} bytes of library{packed}" if document["size_b"] is not None else ""
         rows.append(("size", f"{document['params']:,} parameters, {document['macs']:,} multiply-adds{size}"))
     rows.append(("kernels", line(document)))
     return rows
@@ -153,11 +160,10 @@ def _timed(measured: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if measured is None:
         return [("latency", "none: it was never measured"), ("energy", "none: it was never measured")]
     latency, energy, provenance = measured["latency_s"], measured["energy_j"], measured["provenance"]
-    p99 = "p99 needs 1,000 samples" if latency["p99"] is None else f"p99 {latency['p99'] * 1e3:.4g} ms"
     medians = ", ".join(f"{repeat['median'] * 1e3:.4g} ms ({repeat['samples']:,})" for repeat in measured["repeats"])
     rows = [
         ("latency", f"{_thousandths(latency, 'ms')}, {provenance['latency_s']}, {measured['grade']} grade"),
-        ("", f"p90 {latency['p90'] * 1e3:.4g} ms, {p99}, {latency['samples']:,} samples"),
+        ("", f"p90 {latency['p90'] * 1e3:.4g} ms, {tail(measured)}, {latency['samples']:,} samples"),
         ("repeats", f"median (samples) of each: {medians}"),
         (
             "energy",
@@ -165,12 +171,21 @@ def _timed(measured: Mapping[str, Any] | None) -> list[tuple[str, str]]:
             if energy
             else f"none: {measured['reason']}",
         ),
+        ("memory", _memory(measured)),
     ]
     for when, values in measured["conditions"].items():
         known = [f"{name} {_plain(value)}" for name, value in values.items() if value is not None]
         unknown = [name for name, value in values.items() if value is None]
         rows.append((when, "; ".join([", ".join(known), *([f"unknown: {', '.join(unknown)}"] if unknown else [])])))
     return [*rows, *(("warning", warning) for warning in measured["warnings"])]
+
+
+def _memory(measured: Mapping[str, Any]) -> str:
+    if measured["memory_b"] is None:
+        return f"none: {measured['memory_reason']}"
+    low, high = (end / 1e6 for end in measured["memory_b"]["interval"])
+    interval = f"95 % interval {low:.4g} to {high:.4g} MB, {measured['provenance']['memory_b']}"
+    return f"{measured['memory_b']['median'] / 1e6:.4g} MB at most, {interval}"
 
 
 def _limits(document: Mapping[str, Any]) -> list[tuple[str, str]]:

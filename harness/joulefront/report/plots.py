@@ -53,9 +53,11 @@ def front_plot(results: Results, x: str | None = None, y: str | None = None) -> 
 
 
 def front_plot_3d(results: Results) -> go.Figure:
-    """The front over latency, error and, as the third axis, energy where there is any, or else parameters."""
-    third = "energy_j" if AXES["energy_j"] in known_axes(results) else "params"
-    axes = dict(zip("xyz", (AXES["latency_s"], AXES["error"], AXES[third]), strict=True))
+    """The front over its first cost, its first judgement and, as the third axis, a further cost.
+
+    Where the study minimises no other, that is energy where there is any, or else the parameters.
+    """
+    axes = dict(zip("xyz", (AXES[name] for name in _three(results)), strict=True))
     figure = go.Figure(layout=layout())
     for name, trials, style in _groups(results):
         points = _points(results, trials, style)
@@ -71,6 +73,17 @@ def front_plot_3d(results: Results) -> go.Figure:
     camera = {"eye": {"x": 1.55, "y": 1.55, "z": 0.75}, "center": {"x": 0, "y": 0, "z": -0.12}}
     figure.update_layout(margin={"l": 0, "r": 0, "b": 0})
     return figure.update_scenes(aspectmode="cube", camera=camera, **scene)
+
+
+def _three(results: Results) -> tuple[str, str, str]:
+    across, up = default_axes(results)
+    further = [
+        *results.objectives,
+        *(["energy_j"] if AXES["energy_j"] in known_axes(results) else []),
+        "params",
+        "macs",
+    ]
+    return across, up, next(name for name in further if name not in (across, up))
 
 
 def _groups(results: Results) -> Iterable[tuple[str, Sequence[Trial], dict[str, Any]]]:

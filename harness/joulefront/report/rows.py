@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from joulefront.errors import ConfigError
+from joulefront.objectives import MACRO
 from joulefront.records import Estimate, Gene, Option, Trial
 from joulefront.report.visible import visible
 from joulefront.results import Results
@@ -67,14 +68,21 @@ def columns(results: Results, trials: Sequence[Trial] | None = None) -> list[Col
         *estimated("error", lambda trial: trial.candidate.score.error if trial.candidate else None),
         column("accuracy", "number", lambda trial: trial.candidate and trial.candidate.score.metric),
         column("test_accuracy", "number", lambda trial: trial.test and trial.test.metric),
+        *(one for name in MACRO for one in estimated(name, lambda trial, name=name: _macro(trial, name))),  # type: ignore[misc]
+        column("loss", "number", lambda trial: trial.candidate and trial.candidate.score.loss),
         *estimated("latency_s", lambda trial: trial.measurement.latency_s if trial.measurement else None),
+        *estimated("latency_p99_s", lambda trial: trial.measurement.latency_p99_s if trial.measurement else None),
+        column("latency_p99_reason", "text", lambda trial: trial.measurement and trial.measurement.latency_p99_reason),
         column("latency_provenance", "text", lambda trial: trial.measurement and trial.measurement.provenance),
+        *estimated("memory_b", lambda trial: trial.measurement.memory_b if trial.measurement else None),
+        column("memory_reason", "text", lambda trial: trial.measurement and trial.measurement.memory_reason),
         *estimated("energy_j", lambda trial: trial.measurement.energy_j if trial.measurement else None),
         column("energy_provenance", "text", lambda trial: trial.measurement and trial.measurement.energy_provenance),
         column("energy_reason", "text", lambda trial: trial.measurement and trial.measurement.energy_reason),
         column("params", "count", lambda trial: trial.candidate and trial.candidate.params),
         column("macs", "count", lambda trial: trial.candidate and trial.candidate.macs),
         column("size_b", "count", lambda trial: trial.artifact and trial.artifact.size_b),
+        column("packed_b", "count", lambda trial: trial.artifact and trial.artifact.packed_b),
         column("violation", "number", lambda trial: trial.violation if trial.failure is None else None),
         column("failure_kind", "text", lambda trial: trial.failure and trial.failure.kind),
         column("failure_message", "text", lambda trial: trial.failure and trial.failure.message),
@@ -83,6 +91,10 @@ def columns(results: Results, trials: Sequence[Trial] | None = None) -> list[Col
         column("candidate_sha256", "text", lambda trial: trial.candidate and trial.candidate.sha256),
         column("library_sha256", "text", lambda trial: trial.artifact and trial.artifact.sha256),
     ]
+
+
+def _macro(trial: Trial, name: str) -> Estimate | None:
+    return trial.candidate.score.macro.get(name) if trial.candidate else None
 
 
 def as_csv(results: Results) -> bytes:

@@ -1,4 +1,4 @@
-"""Error over latency, drawn in characters."""
+"""A front over two quantities, drawn in characters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from joulefront.records import Trial
+from joulefront.report.axes import AXES, Axis, default_axes, value
 from joulefront.results import Results
 
 # What each group is drawn as; told apart without colours.
@@ -15,18 +16,24 @@ _SEEN, _FRONT, _UNPRUNED, _KNEE = ("·", 8), ("●", 12), ("◆", 5), ("★", 3)
 
 
 def scatter(results: Results, width: int, height: int) -> Text:
-    """A study's trials of the front's fidelity as ``width`` by ``height`` characters; both axes are logarithmic.
+    """A study's trials of the front's fidelity as ``width`` by ``height`` characters, over ``axes.default_axes``.
+
+    Both axes are logarithmic.
 
     A value of 0, which no such axis has, is left out. Colours are the terminal's own.
     """
     import plotext  # a native library; only who looks at a study needs it
 
     shown = [trial for trial in results.comparable if trial.failure is None]
+    across, up = (AXES[name] for name in default_axes(results))
     groups = [
-        (_SEEN, _points(shown)),
-        (_FRONT, _points(results.front)),
-        (_UNPRUNED, _points([results.unpruned] if results.unpruned else [])),
-        (_KNEE, _points([results.knee] if results.knee else [])),
+        (look, _points(trials, across, up))
+        for look, trials in (
+            (_SEEN, shown),
+            (_FRONT, results.front),
+            (_UNPRUNED, [results.unpruned] if results.unpruned else []),
+            (_KNEE, [results.knee] if results.knee else []),
+        )
     ]
     points = [point for _, group in groups for point in group]
     if not points:
@@ -48,18 +55,14 @@ def scatter(results: Results, width: int, height: int) -> Text:
         plot.ruler(axis).ticks([math.log10(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
     provenance = " and ".join(sorted({trial.measurement.provenance for trial in shown if trial.measurement}))
     drawn = Text.from_ansi(plot.build().string().rstrip("\n"), no_wrap=True, overflow="crop")
-    about = f"error, %; latency, ms, {provenance}; ● front ★ knee ◆ unpruned"
+    about = f"{up.heading}; {across.heading}, {provenance}; ● front ★ knee ◆ unpruned"
     return drawn.append(f"\n{about[:width].center(width)}")
 
 
-def _points(trials: Sequence[Trial]) -> list[tuple[float, float]]:
-    """The logarithms of latency in ms and of error in %."""
-    return [
-        (math.log10(trial.measurement.latency_s.value * 1e3), math.log10(trial.candidate.score.error.value * 100))
-        for trial in trials
-        if trial.measurement and trial.candidate
-        if trial.measurement.latency_s.value > 0 and trial.candidate.score.error.value > 0
-    ]
+def _points(trials: Sequence[Trial], across: Axis, up: Axis) -> list[tuple[float, float]]:
+    """The logarithms of both quantities, as they are shown."""
+    pairs = [(value(trial, across.name), value(trial, up.name)) for trial in trials]
+    return [(math.log10(x * across.factor), math.log10(y * up.factor)) for x, y in pairs if x and y and min(x, y) > 0]
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from joulefront.records import Gene, Score, Trial
-from joulefront.report.axes import Axis, interval, known_axes, value
+from joulefront.report.axes import OF_DEVICE, Axis, interval, known_axes, provenance, value
 from joulefront.report.composition import composition, line
 from joulefront.report.course_plots import hypervolume_plot, session_plot, widths_plot
 from joulefront.report.headline import headline, remarks
@@ -28,7 +28,7 @@ def study_contents(results: Results) -> dict[str, Any]:
     """The document of one study. ``figures`` are plotly's; one that cannot be drawn is None."""
     axes = known_axes(results)
     volume = results.hypervolume
-    words = {name: _provenance(results, name) for name in ("latency_s", "energy_j")}
+    words = {name: _provenance(results, name) for name in OF_DEVICE}
     document = {
         "kind": "study",
         "study": results.name,
@@ -83,8 +83,10 @@ def _trial(results: Results, trial: Trial, axes: Iterable[Axis]) -> dict[str, An
         "intervals": {name: list(ends) for name in values if (ends := interval(trial, name))},
         "scores": [_score(score) for score in (candidate.score if candidate else None, trial.test) if score],
         "repeat_medians_s": list(results.repeat_medians_s.get(trial.number, ())),
-        "provenance": {"latency_s": measured.provenance, "energy_j": measured.energy_provenance} if measured else {},
+        "provenance": {name: provenance(trial, name) for name in OF_DEVICE} if measured else {},
         "energy_reason": measured.energy_reason if measured else None,
+        "memory_reason": measured.memory_reason if measured else None,
+        "latency_p99_reason": measured.latency_p99_reason if measured else None,
         "conditions": {when: _plain(read) for when, read in measured.conditions.items()} if measured else {},
         "kernels": line(composition(artifact)),
         "violation": trial.violation,
@@ -107,8 +109,7 @@ def _score(score: Score) -> dict[str, Any]:
 
 def _provenance(results: Results, name: str) -> str | None:
     """The word that holds for every value of a quantity, or "mixed"; None where there is none."""
-    measured = [trial.measurement for trial in results.trials if trial.measurement]
-    words = {one.provenance if name == "latency_s" else one.energy_provenance for one in measured} - {None}
+    words = {provenance(trial, name) for trial in results.trials} - {None}
     return "mixed" if len(words) > 1 else next(iter(words), None)
 
 

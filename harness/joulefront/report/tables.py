@@ -10,9 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from joulefront.report.axes import AXES, OF_DEVICE, Axis
 from joulefront.report.composition import line
 from joulefront.report.pruned import pruning_text
-from joulefront.report.units import milli, percent, quantities
+from joulefront.report.units import milli, percent, quantities, tail
+
+# Objectives that the table of a front has columns for, whatever the study asks.
+_ALWAYS = ("error", "latency_s", "energy_j", "params")
 
 
 def front(document: Mapping[str, Any]) -> RenderableType:
@@ -35,7 +39,8 @@ def front(document: Mapping[str, Any]) -> RenderableType:
         "share",
         *(["mJ"] if has_energy else []),
     ]
-    for heading in [*headings, "parameters"]:
+    others = [AXES[name] for name in document["objectives"] if name not in _ALWAYS]
+    for heading in [*headings, "parameters", *(axis.heading for axis in others)]:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("widths", overflow="fold")
     for row in rows:
@@ -50,6 +55,7 @@ def front(document: Mapping[str, Any]) -> RenderableType:
             share,
             *([_milli(row, "energy_j", 3)] if has_energy else []),
             f"{metrics['params']:,}",
+            *(_other(row, axis) for axis in others),
             f"{widths} (unpruned)" if row is reference else widths,
             style=None if row["trial"] in on_front else "dim",
         )
@@ -60,11 +66,10 @@ def measurement(document: Mapping[str, Any]) -> RenderableType:
     """A measured model's document as lines."""
     latency = document["latency_s"]
     low, high = latency["interval"]
-    p99 = "needs 1,000 samples" if latency["p99"] is None else f"{latency['p99'] * 1e3:.4g} ms"
     lines = [
         f"latency   {latency['median'] * 1e3:.4g} ms median, 95 % interval {low * 1e3:.4g} to {high * 1e3:.4g} ms",
         f"          {document['provenance']['latency_s']} on {document['device']}",
-        f"          p90 {latency['p90'] * 1e3:.4g} ms, p99 {p99}, {latency['samples']:,} samples",
+        f"          p90 {latency['p90'] * 1e3:.4g} ms, {tail(document)}, {latency['samples']:,} samples",
     ]
     energy = document["energy_j"]
     if energy:
@@ -75,6 +80,15 @@ def measurement(document: Mapping[str, Any]) -> RenderableType:
         )
     else:
         lines.append(f"energy    none: {document['reason']}")
+    if memory := document["memory_b"]:
+        low, high = memory["interval"]
+        lines.append(
+            f"memory    {memory['median'] / 1e6:.4g} MB at most, loading included, 95 % interval {low / 1e6:.4g} to "
+            f"{high / 1e6:.4g} MB ({document['provenance']['memory_b']})"
+        )
+    else:
+        lines.append(f"memory    none: {document['memory_reason']}")
+    lines.append(f"library   {document['size_b'] / 1e6:.4g} MB, {document['packed_b'] / 1e6:.4g} MB packed")
     lines.append(f"kernels   {line(document)}")
     lines += [f"warning   {warning}" for warning in document["warnings"]]
     return Text("\n".join(lines))
@@ -133,6 +147,13 @@ def _duration(seconds: float) -> str:
 def _milli(row: Mapping[str, Any], name: str, digits: int) -> str:
     """A quantity in thousandths of its unit, with its interval as a share where it has one; empty where it is missing."""
     return milli(row["metrics"][name], row["intervals"].get(name), digits)
+
+
+def _other(row: Mapping[str, Any], axis: Axis) -> str:
+    """A quantity that the study asks for and that has no column of its own otherwise, with its interval as a share."""
+    value, interval = row["metrics"][axis.name], row["intervals"].get(axis.name)
+    share = f" ±{(interval[1] - interval[0]) / 2 / value:.1%}" if interval and value and axis.name in OF_DEVICE else ""
+    return "" if value is None else f"{axis.bare(value)}{share}"
 
 
 def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> list[str]:

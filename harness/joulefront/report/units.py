@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-_SHOWN = {"error": ("error", 100.0, " %"), "latency_s": ("latency", 1e3, " ms"), "energy_j": ("energy", 1e3, " mJ")}
+from joulefront.report.axes import AXES
 
 
 def quantities(values: Mapping[str, float]) -> str:
     """Objectives, in SI units, in one line."""
-    parts = []
-    for name, value in values.items():
-        label, factor, unit = _SHOWN.get(name, (name, 1.0, ""))
-        parts.append(f"{label} {value * factor:.4g}{unit}")
-    return ", ".join(parts)
+    return ", ".join(f"{AXES[name].short} {AXES[name].shown(value)}" for name, value in values.items())
 
 
 def percent(share: float | None) -> str:
@@ -28,3 +25,9 @@ def milli(value: float | None, interval: Sequence[float] | None, digits: int = 4
     # A coarse clock may give 0, of which nothing is a share.
     half_width = f" ±{(interval[1] - interval[0]) / 2 / value:.1%}" if interval and value else ""
     return f"{value * 1e3:.{digits}g}{half_width}"
+
+
+def tail(document: Mapping[str, Any]) -> str:
+    """The 99th percentile of a measurement's document, or why there is none."""
+    p99 = document["latency_p99_s"]
+    return f"p99 {milli(p99['median'], p99['interval'])} ms" if p99 else f"no p99: {document['latency_p99_reason']}"

@@ -23,7 +23,7 @@ function precise(value) {
 function inUnit(axis, value) {
   if (value === null || value === undefined) return "";
   const scaled = value * axis.factor;
-  if (!axis.unit) return Math.round(scaled).toLocaleString("en");
+  if (axis.is_counted) return Math.round(scaled).toLocaleString("en");
   return axis.unit === "%" ? scaled.toFixed(2) : precise(scaled);
 }
 

@@ -74,7 +74,9 @@ function costs(study, trial) {
       if (trial.provenance[axis.name]) parts.push(", ", provenance(trial.provenance[axis.name]));
       return [axis.label, el("span", {}, parts)];
     });
-  if (trial.grade && !("energy_j" in trial.values)) rows.push(["energy", `none: ${trial.energy_reason || "no reason was recorded"}`]);
+  for (const [name, label, reason] of [["energy_j", "energy", trial.energy_reason], ["memory_b", "peak memory", trial.memory_reason]]) {
+    if (trial.grade && !(name in trial.values)) rows.push([label, `none: ${reason || "no reason was recorded"}`]);
+  }
   if (trial.violation > 0) rows.push(["limits", `broken by ${(100 * trial.violation).toFixed(1)} % in all`]);
   return rows.length ? [definitions(rows)] : [];
 }

@@ -39,13 +39,13 @@ function trialColumns(study) {
       cell: (trial) => marks(study, trial).map((mark) => badge(mark.text, mark.kind)) },
     { label: "fidelity", value: (trial) => trial.fidelity, cell: (trial) => trial.fidelity, note: "How thoroughly it was recovered and judged" },
   ];
-  for (const axis of study.axes.filter((one) => one.name !== "error")) {
+  for (const axis of study.axes.filter(hasColumn(study))) {
     const word = study.provenance[axis.name];
     columns.push({
       label: axis.title + (word && word !== "mixed" ? ` (${word})` : ""), numeric: true,
       value: (trial) => (axis.name in trial.values ? trial.values[axis.name] * axis.factor : null),
       cell: (trial) => [inUnit(axis, trial.values[axis.name]),
-        ["latency_s", "energy_j"].includes(axis.name) ? [" ", el("small", {}, halfWidth(trial.values[axis.name], trial.intervals[axis.name]))] : null,
+        DEVICES.includes(axis.name) ? [" ", el("small", {}, halfWidth(trial.values[axis.name], trial.intervals[axis.name]))] : null,
         word === "mixed" && trial.provenance[axis.name] ? provenance(trial.provenance[axis.name]) : null],
     });
     if (axis.name === "latency_s" && unpruned) {
@@ -56,6 +56,14 @@ function trialColumns(study) {
   }
   return [...columns, ...geneColumns(study),
     { label: "remarks", value: (trial) => remark(trial) || null, cell: (trial) => el("span", { class: "remark", title: remark(trial) || null }, remark(trial)) }];
+}
+
+// Of a device, with an interval that is worth a place in a table; and what has a column whatever the study asks.
+const DEVICES = ["latency_s", "latency_p99_s", "energy_j", "memory_b"];
+const USUAL = ["accuracy", "test_accuracy", "latency_s", "energy_j", "params", "macs", "size_b"];
+
+function hasColumn(study) {
+  return (axis) => axis.name !== "error" && (USUAL.includes(axis.name) || study.objectives.includes(axis.name) || axis.name in study.limits);
 }
 
 const GENES = { width: "Channels of", block: "The block", sparsity: "Zeros of", criterion: "Which" };
