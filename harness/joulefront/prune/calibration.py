@@ -85,8 +85,9 @@ class Calibration:
             if not isinstance(read, Tensor):  # such as a packed sequence
                 return
             features = -len(module.kernel_size) - 1 if isinstance(module, _ConvNd) else -1
-            rows = read.detach().movedim(features, -1).flatten(0, -2).double()
-            moments = torch.stack([rows.sum(0), rows.abs().sum(0), rows.square().sum(0), (rows == 0).double().sum(0)])
+            rows = read.detach().movedim(features, -1).flatten(0, -2)
+            parts = (rows, rows.abs(), rows.square(), rows == 0)
+            moments = torch.stack([part.sum(0, dtype=torch.float64) for part in parts])
             sums[name] = sums.get(name, 0) + moments
             counts[name] = counts.get(name, 0) + len(rows)
 
@@ -95,7 +96,7 @@ class Calibration:
                 lambda module, args, kwargs, name=name: note(name, module, args, kwargs), with_kwargs=True
             )
             for name, module in self._twin.named_modules()
-            if isinstance(module, _ConvNd | nn.Linear | nn.RNNBase)
+            if isinstance(module, _ConvNd | nn.Linear | nn.RNNBase | nn.RNNCellBase)
         ]
         try:
             with seeded(self._seed), torch.no_grad():

@@ -256,4 +256,4 @@ def _owner(model: nn.Module, tensor: str) -> nn.Module:
 def _reader(tensor: str) -> str:
     """The layer whose input the parameter is multiplied by; empty where that is not the layer's input."""
     path, _, attribute = tensor.rpartition(".")
-    return path if attribute in ("weight", "weight_ih_l0", "weight_ih_l0_reverse") else ""
+    return path if attribute in ("weight", "weight_ih", "weight_ih_l0", "weight_ih_l0_reverse") else ""
