@@ -1,4 +1,7 @@
-"""Fixtures for all tests: a cache of their own, and one thread, so that results do not depend on the machine."""
+"""For all tests: a cache of their own, one thread, so that results do not depend on the machine, and how many processes.
+
+Each of the processes has a cache and locks of its own: no test waits for another, and none finds what another one made.
+"""
 
 import os
 import tempfile
@@ -14,6 +17,22 @@ os.environ["XDG_RUNTIME_DIR"] = _CACHE.name
 os.environ["JOULEFRONT_DEVICES"] = f"{_CACHE.name}/devices"
 # TVM starts as many threads as this says, at once and for good: parallel kernels are to run in parallel in the tests.
 os.environ["TVM_NUM_THREADS"] = "2"
+
+_MOST_PROCESSES = 8  # each may take 2 GB
+_CHOOSES = ("-m", "-k")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many processes as there are cores for whole folders of tests; for what a command line chooses, this one alone."""
+    chosen = any(argument.startswith(_CHOOSES) for argument in config.invocation_params.args)
+    whole = all(Path(path).is_dir() for path in config.option.file_or_dir)
+    cores = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+    return cores if whole and not chosen and cores > 1 else 0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whole studies first, of which a file takes longest, so that all processes have something to do until the end."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
 
 
 @pytest.fixture(autouse=True)
