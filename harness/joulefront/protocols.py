@@ -119,7 +119,8 @@ class Criterion(Protocol):
     """Which units of a group to keep.
 
     One that has a threshold has an attribute ``cutoff``, a float: units that score below it go, where the user gives no
-    ratio.
+    ratio. One whose scores mean the same in every group, such as a change of the loss, has a true attribute ``comparable``:
+    where all groups are ranked together, they are not divided by their group's mean.
     """
 
     def __call__(self, group: Group) -> Tensor:

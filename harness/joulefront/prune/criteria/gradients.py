@@ -34,6 +34,8 @@ class Taylor:
     gradient). L is the mean loss over all of the calibration examples. Of single weights abs(w · ∂L/∂w).
     """
 
+    comparable = True
+
     def __call__(self, group: Group) -> Tensor:
         return _summed(group, group.gradients, lambda weight, gradient: weight * gradient).abs().float()
 
@@ -46,6 +48,8 @@ class Hessian:
     that the first order is left out). h is the diagonal of the empirical Fisher matrix, the mean over examples of the
     squared gradient, which is the Hessian's where the model fits its data (Molchanov 2019, section 3.1, takes it as well).
     """
+
+    comparable = True
 
     def __call__(self, group: Group) -> Tensor:
         return _summed(group, group.curvatures, lambda weight, curvature: curvature * weight.square() / 2).float()

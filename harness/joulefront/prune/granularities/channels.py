@@ -1,0 +1,109 @@
+"""Channels, filters, neurons, hidden units and attention heads, with everything that is coupled to them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from joulefront.errors import ConfigError
+from joulefront.protocols import Criterion, Task
+from joulefront.prune.axes import ChannelGroup, Example, inside
+from joulefront.prune.cost import Predictor
+from joulefront.prune.evidence import Evidence, score
+from joulefront.prune.granularities.network import Network, There
+from joulefront.prune.masks import channel_masks
+from joulefront.records import Pruning
+from joulefront.training import Masks
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Coupled channels: filters, neurons, hidden units, heads; or the ``heads`` of attentions alone, each a unit.
+
+    Runs of channels that go together are a unit. Layers below the names ``exclude`` are left alone, with what is coupled to
+    them. Widths are multiples of ``multiple`` where they can be, and at least the share ``floor`` of what there was.
+    """
+
+    heads: bool = False
+    exclude: tuple[str, ...] = ()
+    multiple: int = 1
+    floor: float = 0.0
+
+    def there(self, network: Network) -> dict[str, Tensor]:
+        """See Granularity."""
+        groups = [group for group in network.groups.groups if not self.heads or _is_heads(network.model, group)]
+        if not groups:
+            raise ConfigError(_nothing(network, "attention heads" if self.heads else "channels"))
+        found = {
+            group.name: torch.arange(group.channels // group.block)
+            for group in groups
+            if not _touches(group, self.exclude)
+        }
+        if not found:
+            raise ConfigError("--exclude leaves nothing to prune")
+        return found
+
+    def size(self, network: Network, name: str) -> int:
+        """See Granularity."""
+        return network.groups.by_name[name].block
+
+    def least(self, name: str, full: int, size: int) -> tuple[int, int]:
+        """See Granularity."""
+        return max(1, math.ceil(self.floor * full - 1e-9)), math.lcm(self.multiple, size) // size
+
+    def scores(self, network: Network, there: There, criterion: Criterion, task: Task, seed: int) -> dict[str, Tensor]:
+        """See Granularity; of a run of channels it is the mean."""
+        evidence = Evidence(network.model, task, task.example, network.groups, seed=seed)
+        return {
+            name: score(evidence.group(name), criterion).reshape(-1, self.size(network, name)).mean(1)[units]
+            for name, units in there.items()
+        }
+
+    def predictor(self, network: Network, example: Example) -> Predictor | None:
+        """See Granularity."""
+        return Predictor(network.model, example, network.groups)
+
+    def pruning(self, network: Network, there: There) -> Pruning:
+        """See Granularity."""
+        return Pruning({name: len(units) * self.size(network, name) for name, units in there.items()})
+
+    def keeping(self, network: Network, there: There, example: Example) -> Network:
+        """See Granularity."""
+        return network.shrunk(example, self._channels(network, there))
+
+    def masks(self, network: Network, there: There) -> Masks:
+        """See Granularity."""
+        return channel_masks(network.model, network.groups, self._channels(network, there))
+
+    def _channels(self, network: Network, there: There) -> dict[str, Tensor]:
+        """The channels of the units, of the groups that lose any."""
+        found = {}
+        for name, units in there.items():
+            group = network.groups.by_name[name]
+            if len(units) * group.block < group.channels:
+                found[name] = (units[:, None] * group.block + torch.arange(group.block)).flatten()
+        return found
+
+
+def _is_heads(model: nn.Module, group: ChannelGroup) -> bool:
+    """Whether the units of ``group`` are heads: runs of channels that no grouped convolution or norm holds together."""
+    owners = {axis.tensor.rpartition(".")[0] for axis in group.axes}
+    return group.block > 1 and not any(isinstance(model.get_submodule(name), _ConvNd | nn.GroupNorm) for name in owners)
+
+
+def _touches(group: ChannelGroup, exclude: Sequence[str]) -> bool:
+    """Whether the group would cut the output side of an excluded layer, or of a layer inside an excluded module."""
+    return any(axis.produces and inside(axis.tensor, exclude) for axis in group.axes)
+
+
+def _nothing(network: Network, what: str) -> str:
+    """Why a model has none of what is to be pruned."""
+    reasons = [
+        f"{name!r}: {reason}" for name, reason in network.groups.fixed.items() if what == "channels" or "head" in reason
+    ]
+    return f"the model has no {what} that can be pruned" + (f" ({'; '.join(reasons[:3])})" if reasons else "")

@@ -1,0 +1,95 @@
+"""Single weights, which become zero and stay in the network."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from joulefront.errors import ConfigError
+from joulefront.protocols import Criterion, Task
+from joulefront.prune.axes import Example, inside
+from joulefront.prune.cost import Predictor
+from joulefront.prune.evidence import Evidence, score
+from joulefront.prune.granularities.network import NO_GROUPS, Network, There
+from joulefront.prune.masks import weight_masks, zero
+from joulefront.records import Pruning
+from joulefront.training import Masks
+
+_MASKED = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Bilinear)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Single weights: of convolutions, linear and recurrent layers and attentions that are not below a name in ``exclude``."""
+
+    exclude: tuple[str, ...] = ()
+
+    def there(self, network: Network) -> dict[str, Tensor]:
+        """See Granularity. What is zero is gone."""
+        modules = dict(network.model.named_modules())
+        found = {}
+        for name, parameter in network.model.named_parameters():
+            path, _, attribute = name.rpartition(".")
+            if parameter.dim() > 1 and isinstance(modules[path], _MASKED) and not inside(name, self.exclude):
+                layer = path if attribute == "weight" else name
+                found[layer] = parameter.detach().cpu().reshape(-1).nonzero().flatten()
+        if not found:
+            raise ConfigError("the model has no weights of convolutions, linear or recurrent layers to prune")
+        return found
+
+    def size(self, network: Network, name: str) -> int:
+        """See Granularity."""
+        return 1
+
+    def least(self, name: str, full: int, size: int) -> tuple[int, int]:
+        """See Granularity: a layer without any weight would pass nothing on."""
+        return 1, 1
+
+    def scores(self, network: Network, there: There, criterion: Criterion, task: Task, seed: int) -> dict[str, Tensor]:
+        """See Granularity."""
+        evidence = Evidence(network.model, task, task.example, NO_GROUPS, seed=seed)
+        return {name: score(evidence.layer(name), criterion)[units] for name, units in there.items()}
+
+    def predictor(self, network: Network, example: Example) -> Predictor | None:
+        """See Granularity."""
+        return None
+
+    def pruning(self, network: Network, there: There) -> Pruning:
+        """See Granularity."""
+        sizes = {name: _weight(network.model, name).numel() for name in there}
+        return Pruning(sparsity={name: 1 - len(units) / sizes[name] for name, units in there.items()})
+
+    def keeping(self, network: Network, there: There, example: Example) -> Network:
+        """See Granularity."""
+        model = copy.deepcopy(network.model).eval()
+        zero(model, self.masks(network, there))
+        sparsity = {**network.pruning.sparsity, **self.pruning(network, there).sparsity}
+        return replace(network, model=model, pruning=replace(network.pruning, sparsity=sparsity))
+
+    def masks(self, network: Network, there: There) -> Masks:
+        """See Granularity."""
+        ranks = {}
+        for name, units in there.items():
+            ranks[name] = torch.zeros(_weight(network.model, name).numel())
+            ranks[name][units] = 1.0
+        return weight_masks(network.model, ranks, self.pruning(network, there).sparsity)
+
+
+def sparsity_of(network: Network) -> dict[str, float]:
+    """The share of zeros in each layer whose weights were pruned and that is still there, as the network is now."""
+    weights = {
+        name: _weight(network.model, name)
+        for name in network.pruning.sparsity
+        if not inside(name, network.pruning.dropped)
+    }
+    return {name: float((weight == 0).double().mean()) for name, weight in weights.items()}
+
+
+def _weight(model: nn.Module, layer: str) -> Tensor:
+    """The weight of a layer, named as ``Evidence.layer`` has it."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return parameters[layer if layer in parameters else f"{layer}.weight"].detach()
