@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from joulefront.cache import disk
-from joulefront.errors import ConfigError
 from joulefront.objectives import JUDGED
 from joulefront.records import Estimate, Trial
+from joulefront.report import canvas
 from joulefront.report.axes import AXES, Axis, interval, provenance, value
 from joulefront.report.visible import visible
 from joulefront.results import Results
 
-# What each kind of file would otherwise say of the time at which it was written.
-_UNDATED: dict[str, dict[str, None]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 # Okabe and Ito (2008): told apart with any colour vision; the markers differ as well.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "v", "P", "X", "D")
@@ -44,16 +39,9 @@ def draw(studies: Sequence[Results], path: Path) -> None:
     that is the latency alone, over energy too where every study has a meter. Raises ConfigError for another suffix or a
     folder that is not there, and StoreError when the file cannot be written.
     """
-    suffix = path.suffix.lower()
-    if suffix not in _UNDATED:
-        raise ConfigError(f"{path}: expected a file that ends in .png, .svg or .pdf")
-    if not path.parent.is_dir():
-        raise ConfigError(f"{path}: there is no folder {path.parent}; make it, or name another file")
+    canvas.check(path)
     costs, up = _costs(studies), _judgement(studies)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever a user's own settings are
-        # Names are no formulas; ids do not hang on the time; a PDF's letters can be searched.
-        matplotlib.rcParams.update({"text.parse_math": False, "svg.hashsalt": "joulefront", "pdf.fonttype": 42})
+    with canvas.settings():
         figure = Figure(figsize=(4.4 + 4 * len(costs), 4.6), dpi=200, layout="constrained")
         panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
         for axes, cost in zip(panels, costs, strict=True):
@@ -64,10 +52,7 @@ def draw(studies: Sequence[Results], path: Path) -> None:
             panels[0].set_title(_title(studies[0]), loc="left", fontsize=10)
         if handles := _legend(studies, up):
             figure.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=8)
-        picture = io.BytesIO()
-        figure.savefig(picture, format=suffix[1:], metadata=_UNDATED[suffix])
-    with disk(str(path)):
-        path.write_bytes(picture.getvalue())
+        canvas.save(figure, path)
 
 
 def _title(results: Results) -> str:

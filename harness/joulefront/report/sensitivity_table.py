@@ -10,7 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from joulefront.report.units import milli, percent
+from joulefront.report.units import milli
+
+_WITH_INTERVALS = ("points (95 %)", "latency, ms", "mJ")
 
 
 def table(document: Mapping[str, Any]) -> RenderableType:
@@ -21,14 +23,16 @@ def table(document: Mapping[str, Any]) -> RenderableType:
         title=f"{document['model']}{where}: each part cut alone, by {document['criterion']}",
         title_justify="left",
         box=SIMPLE_HEAD,
+        pad_edge=False,
     )
     shown.add_column("part", overflow="fold")
-    headings = ["kept", "valid.", "points (95 %)" if document["interval_reason"] is None else "points"]
-    headings += ["parameters", "MACs", *(["latency, ms", "share"] if measured else [])]
-    headings += [*(["mJ", "share"] if metered else []), "loss without", "transfer lost"]
-    for heading in headings:
-        shown.add_column(heading, justify="right", no_wrap=True)
-    shown.add_row("unpruned", "", *_figures(document["unpruned"], None, measured, metered), "", "")
+    headings = ["kept", "valid.,\n%", "points (95 %)" if document["interval_reason"] is None else "points"]
+    headings += ["para-\nmeters", "MACs", *(["latency, ms", "share"] if measured else [])]
+    headings += [*(["mJ", "share"] if metered else []), "loss\nwithout", "transfer\nlost"]
+    for heading in headings:  # where there is no room, a value is wrapped before its interval
+        shown.add_column(heading, justify="right", no_wrap=heading not in _WITH_INTERVALS, overflow="fold")
+    digits = points_digits(document["examples"])
+    shown.add_row("unpruned", "", *_figures(document["unpruned"], None, measured, metered, digits), "", "")
     parts = {part["part"]: part for part in document["parts"]}
     last = None
     for cut in document["cuts"]:
@@ -38,7 +42,7 @@ def table(document: Mapping[str, Any]) -> RenderableType:
         shown.add_row(
             cut["part"],
             "out" if part["channels"] is None else f"{cut['width']} of {part['channels']}",
-            *_figures(cut, document["unpruned"], measured, metered),
+            *_figures(cut, document["unpruned"], measured, metered, digits),
             _contribution(part) if cut["part"] != last else "",
             _transfer(part, cut),
         )
@@ -46,24 +50,40 @@ def table(document: Mapping[str, Any]) -> RenderableType:
     return Group(shown, Text("\n".join(_remarks(document))))
 
 
-def points(change: float | None) -> str:
+def points(change: float | None, digits: int = 2) -> str:
     """A change of a share in percentage points, with its sign; nothing for None."""
-    return "" if change is None else f"{change * 100:+.2f}"
+    return "" if change is None else f"{change * 100:+.{digits}f}"
+
+
+def points_digits(examples: int) -> int:
+    """How many digits of a point one example of so many makes a difference to."""
+    return 1 if examples <= 1_000 else 2
+
+
+def compact(count: int | None) -> str:
+    """A large count in three digits: 13.8k, 1.2M, 4.1G; nothing for None."""
+    if count is None:
+        return ""
+    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= 0.9995 * size:
+            return f"{count / size:.3g}{letter}"
+    return str(count)
 
 
 def _figures(
-    row: Mapping[str, Any], unpruned: Mapping[str, Any] | None, measured: bool, metered: bool
+    row: Mapping[str, Any], unpruned: Mapping[str, Any] | None, measured: bool, metered: bool, digits: int
 ) -> Sequence[str]:
     """What stands in the columns from the accuracy to the energy's share."""
     change = ""
     if unpruned is not None:
         low, high = row["interval"] or (None, None)
-        change = points(row["change"]) + (f" ({points(low)} to {points(high)})" if row["interval"] else "")
+        change = points(row["change"], digits)
+        change += f" ({points(low, digits)}, {points(high, digits)})" if row["interval"] else ""
     return [
-        percent(row["metric"]),
+        "" if row["metric"] is None else f"{row['metric'] * 100:.2f}",
         change,
-        "" if row["params"] is None else f"{row['params']:,}",
-        "" if row["macs"] is None else f"{row['macs']:,}",
+        compact(row["params"]),
+        compact(row["macs"]),
         *(_spent(row, "latency", "latency_s", 4, unpruned is None) if measured else []),
         *(_spent(row, "energy", "energy_j", 3, unpruned is None) if metered else []),
     ]
@@ -84,8 +104,7 @@ def _contribution(part: Mapping[str, Any]) -> str:
 def _transfer(part: Mapping[str, Any], cut: Mapping[str, Any]) -> str:
     if part["carried"] is None or cut["carried"] is None:
         return "" if cut["failure"] and cut["carried"] is None else "none"
-    lost = part["carried"] - cut["carried"]
-    return f"{lost:.3g}" + (f" ({lost / part['carried']:.0%})" if part["carried"] else "")
+    return f"{1 - cut['carried'] / part['carried']:.0%}" if part["carried"] else "none"
 
 
 def _remarks(document: Mapping[str, Any]) -> list[str]:
@@ -96,7 +115,7 @@ def _remarks(document: Mapping[str, Any]) -> list[str]:
         remarks.append(f"The change has no interval: {document['interval_reason']}.")
     remarks.append(
         "loss without: the change of the mean loss when the whole part's output is taken out. transfer lost: the mean "
-        "absolute activation that a connection of the part carries, before less after the cut, and as a share."
+        "absolute activation that a connection of the part carries, before less after the cut, as a share of before."
     )
     provenance = document["provenance"]
     if document["device"] is None:
