@@ -2,9 +2,9 @@
 
     python benchmarks/literature.py [--folder DIR] [--evaluations N] [--data mnist,fashion] [--report]
 
-What it stands beside (a CNN of two convolutions and two dense layers; accuracy, size, time and energy of a test run): 99.2 %, 11.3 MB, 3.5 s,
-560 J unpruned; weights by an absolute threshold 98.5 %, 7.8 MB, 2.7 s, 410 J; structure 97.8 %, 6.5 MB, 2.4 s, 340 J; both
-98.0 %, 6.9 MB, 2.5 s, 360 J. Absolute figures are another machine's, so shares of the unpruned network are compared.
+What it stands beside, a CNN of two convolutions and two dense layers with the accuracy, size, time and energy of a test run:
+99.2 %, 11.3 MB, 3.5 s, 560 J unpruned; weights by an absolute threshold 98.5 %, 7.8 MB, 2.7 s, 410 J; structure 97.8 %,
+6.5 MB, 2.4 s, 340 J; both 98.0 %, 6.9 MB, 2.5 s, 360 J. Absolute figures are another machine's, so shares of the unpruned network are compared.
 
 On Fashion-MNIST's 10,000 test images, and on MNIST-5k by five folds whose test splits are all of its 5,000 images. For each, a
 study (NSGA-II over the widths, error, latency and library size) searches on this machine; of its front, that network is taken
@@ -178,23 +178,27 @@ def summary(runs: list[Mapping[str, Any]]) -> dict[str, Any]:
         name: torch.cat([unpacked(one["networks"][name]["right"], one["networks"][name]["images"]) for one in runs])
         for name in ("unpruned", *LITERATURE)
     }
-    rows: dict[str, Any] = {
-        "unpruned": {"accuracy": 100 * float(flags["unpruned"].float().mean()), "images": len(flags["unpruned"])}
-    }
+    whole = float(flags["unpruned"].float().mean())
+    rows: dict[str, Any] = {"unpruned": {"accuracy": whole, "images": len(flags["unpruned"])}}
     for name in LITERATURE:
         pairs = [(one["networks"][name], one["networks"]["unpruned"]) for one in runs]
-        times = [a / b for ours, whole in pairs for a, b in zip(ours["latency_s"], whole["latency_s"], strict=True)]
+        times, joules = (
+            [ours / unpruned for a, b in pairs for ours, unpruned in zip(a[figure], b[figure], strict=True)]
+            for figure in ("latency_s", "energy_j")
+        )
         rows[name] = {
-            "accuracy": 100 * float(flags[name].float().mean()),
+            "accuracy": float(flags[name].float().mean()),
             "change": paired([flags["unpruned"]], [flags[name]]),
-            "time": {"median": statistics.median(times), "lowest": min(times), "highest": max(times), "pairs": len(times)},
-            **{size: statistics.mean(ours[size] / whole[size] for ours, whole in pairs) for size in ("size_b", "packed_b", "weights_b")},
+            "time": {"median": statistics.median(times), "lowest": min(times), "highest": max(times)},
+            **{
+                size: statistics.mean(a[size] / b[size] for a, b in pairs)
+                for size in ("size_b", "packed_b", "weights_b")
+            },
             "zeros": statistics.mean(ours["zeros"] for ours, _ in pairs),
-            "energy": None if not pairs[0][0]["energy_j"] else
-                statistics.median(a / b for ours, whole in pairs for a, b in zip(ours["energy_j"], whole["energy_j"], strict=True)),
+            "energy": statistics.median(joules) if joules else None,
             "energy_reason": pairs[0][0]["energy_reason"],
             "literature": LITERATURE[name],
-        }  # fmt: skip
+        }
     return rows
 
 
