@@ -4,7 +4,8 @@
 
 What it stands beside, a CNN of two convolutions and two dense layers with the accuracy, size, time and energy of a test run:
 99.2 %, 11.3 MB, 3.5 s, 560 J unpruned; weights by an absolute threshold 98.5 %, 7.8 MB, 2.7 s, 410 J; structure 97.8 %,
-6.5 MB, 2.4 s, 340 J; both 98.0 %, 6.9 MB, 2.5 s, 360 J. Absolute figures are another machine's, so shares of the unpruned network are compared.
+6.5 MB, 2.4 s, 340 J; both 98.0 %, 6.9 MB, 2.5 s, 360 J. Absolute
+figures are another machine's, so shares of the unpruned network are compared.
 
 On Fashion-MNIST's 10,000 test images, and on MNIST-5k by five folds whose test splits are all of its 5,000 images. For each, a
 study (NSGA-II over the widths, error, latency and library size) searches on this machine; of its front, that network is taken
