@@ -29,7 +29,7 @@ def opaque(name: str, module: nn.Module, call: Call) -> Opaque | None:
     group, reason = _heads(first, module, found, call)
     if not found.out:  # what follows reads the heads themselves
         writes = tuple(Slices(axis.tensor, axis.dim, axis.owned, axis.produces) for axis in group.axes) if group else ()
-        stand_in = _Attention(found.channels, found.total, call)
+        stand_in = _Attention(module, found.channels, found.total, call)
         return Opaque(name, stand_in, tuple(reads), writes, first, found.size, reason)
     out = module.get_submodule(found.out)
     writes = tuple(_written(found.out, out))
@@ -44,7 +44,7 @@ def opaque(name: str, module: nn.Module, call: Call) -> Opaque | None:
         )
     return Opaque(
         name,
-        _Attention(found.channels, wide, call),
+        _Attention(module, found.channels, wide, call),
         tuple(reads),
         writes,
         f"{name}.{found.out}",
@@ -57,8 +57,8 @@ def opaque(name: str, module: nn.Module, call: Call) -> Opaque | None:
 class _Attention(StandIn):
     """What an attention looks like: all that it is given, mixed, in the shapes that it returned."""
 
-    def __init__(self, channels_in: int, channels_out: int, call: Call) -> None:
-        super().__init__(channels_in, channels_out)
+    def __init__(self, whole: nn.Module, channels_in: int, channels_out: int, call: Call) -> None:
+        super().__init__(whole, channels_in, channels_out)
         self._channels = channels_in
         self._others = call.output[1:] if isinstance(call.output, tuple) else None
 

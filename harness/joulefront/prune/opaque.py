@@ -57,9 +57,17 @@ class Slices:
 class StandIn(nn.Module):
     """Has the outputs of a module in shape and dependence, and no more: ``line`` is where its channels begin and end."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, whole: nn.Module, channels_in: int, channels_out: int) -> None:
         super().__init__()
         self.line = nn.Linear(channels_in, channels_out)
+        object.__setattr__(self, "_whole", whole)  # no part of it: its layers are not to be seen
+
+    def __getattr__(self, name: str) -> Any:
+        """What a model asks of the module beside calling it."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(object.__getattribute__(self, "_whole"), name)
 
 
 @dataclass(frozen=True, slots=True)

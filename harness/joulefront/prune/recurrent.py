@@ -27,7 +27,7 @@ def opaque(name: str, module: nn.Module, call: Call) -> Opaque | None:
     Raises PruneError when it is given packed sequences.
     """
     if isinstance(module, nn.RNNCellBase):
-        stand_in = _Cell(module.input_size, module.hidden_size, isinstance(module, nn.LSTMCell))
+        stand_in = _Cell(module)
         reason = f"{name!r} is a {type(module).__name__}, which cannot be cut: nn.{type(module).__name__[:-4]} can"
         return Opaque(name, stand_in, (), (), name, fixed=reason)
     if not isinstance(module, nn.RNNBase):
@@ -63,7 +63,7 @@ class _Layer(StandIn):
     """What an nn.LSTM, nn.GRU or nn.RNN looks like: unit i of both directions is one channel."""
 
     def __init__(self, module: nn.RNNBase) -> None:
-        super().__init__(module.input_size, module.proj_size or module.hidden_size)
+        super().__init__(module, module.input_size, module.proj_size or module.hidden_size)
         self._states = 2 if isinstance(module, nn.LSTM) else 1
         self._directions = 1 + module.bidirectional
         self._stacked = module.num_layers * self._directions
@@ -81,9 +81,9 @@ class _Layer(StandIn):
 class _Cell(StandIn):
     """What a cell looks like."""
 
-    def __init__(self, channels_in: int, channels_out: int, has_two_states: bool) -> None:
-        super().__init__(channels_in, channels_out)
-        self._has_two_states = has_two_states
+    def __init__(self, module: nn.RNNCellBase) -> None:
+        super().__init__(module, module.input_size, module.hidden_size)
+        self._has_two_states = isinstance(module, nn.LSTMCell)
 
     def forward(self, x: Tensor, hx: Any = None) -> Any:
         y = self.line(x)
