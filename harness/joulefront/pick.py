@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from joulefront import objectives
 from joulefront.config import nearest
 from joulefront.errors import ConfigError
 from joulefront.records import Estimate, Trial
 from joulefront.results import Results
 
-METRICS = ("error", "accuracy", "latency_s", "energy_j", "size_b", "params", "macs")
-"""What a limit may be on: SI units; error and accuracy are the validation split's, since choosing by the test's spoils it."""
+METRICS: tuple[str, ...] = ("accuracy", *objectives.NAMES)
+"""What a limit may be on: SI units; what is judged is the validation split's, since choosing by the test's spoils it."""
 
-_OF_ACCURACY = frozenset({"error", "accuracy"})
+_OF_ACCURACY = frozenset({"accuracy", *objectives.JUDGED})
 _LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*", re.ASCII)
-_EXPECTED = 'expected knee, a trial\'s number, or limits in SI units such as "latency_s<0.01,accuracy>=0.97"'
+_WEIGHTED = "weighted:"
+_WEIGHT = re.compile(r"\s*(\w+)\s*=\s*(\d+\.?\d*|\.\d+)\s*", re.ASCII)
+_EXPECTED = (
+    'expected knee, a trial\'s number, limits in SI units such as "latency_s<0.01,accuracy>=0.97", or '
+    '"weighted:error=0.6,latency_s=0.4"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,9 @@ def pick(results: Results, text: str) -> Picked:
 
     ``knee``; a trial's number; or limits on METRICS, joined by commas. Of the networks that keep the limits it is the most
     accurate (of equals, the fastest); where all of the limits are on error or accuracy, the one with the least of the
-    study's first cost. Estimates count, not their intervals: where one crosses a limit, a warning says so.
+    study's first cost. Estimates count, not their intervals: where one crosses a limit, a warning says so. Or
+    ``weighted:`` and weights of what is minimised: the network of the front with the least weighted sum, each quantity
+    counted in the front's own range of it. No weights find a network in a concave part of the front.
 
     Raises ConfigError for a study that is not settled, a text that is none of these, and limits that nothing keeps.
     """
@@ -74,6 +82,8 @@ def pick(results: Results, text: str) -> Picked:
     if re.fullmatch("[0-9]{1,18}", wanted):
         numbered = _numbered(results, kept, int(wanted))
         return Picked(numbered, "asked for by its number", _broken(results, numbered))
+    if wanted.startswith(_WEIGHTED):
+        return _weighed(results, _weights(wanted.removeprefix(_WEIGHTED)))
     return _within(results, kept, _limits(wanted))
 
 
@@ -138,10 +148,7 @@ def _limits(text: str) -> list[_Limit]:
 def _within(results: Results, kept: Sequence[Trial], limits: Sequence[_Limit]) -> Picked:
     known = {trial.number: _estimates(trial) for trial in kept}
     wanted = ", ".join(map(str, limits))
-    for limit in limits:
-        if not all(limit.name in estimates for estimates in known.values()):
-            reasons = [trial.measurement.energy_reason for trial in kept if trial.measurement]
-            raise ConfigError(f"cannot pick by {limit.name}: {next(filter(None, reasons), 'it was not measured')}")
+    _check_known(kept, [limit.name for limit in limits])
 
     def excess(trial: Trial) -> float:
         return sum(limit.excess(known[trial.number][limit.name].value) for limit in limits)
@@ -168,6 +175,49 @@ def _within(results: Results, kept: Sequence[Trial], limits: Sequence[_Limit]) -
     return Picked(best, because, (*filter(None, crossed), *_broken(results, best)))
 
 
+def _weights(text: str) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        found = _WEIGHT.fullmatch(part)
+        if found is None:
+            raise ConfigError(f"cannot pick by the weight {part.strip()!r}: {_EXPECTED}")
+        name = found[1]
+        if name not in objectives.NAMES:
+            raise ConfigError(
+                f"cannot pick by the weight {part.strip()!r}: {name!r} is not minimised; {nearest(name, objectives.NAMES)}"
+            )
+        weights[name] = weights.get(name, 0.0) + float(found[2])
+    if not any(weights.values()):
+        raise ConfigError(f"cannot pick by weights that are all 0: {_EXPECTED}")
+    return weights
+
+
+def _weighed(results: Results, weights: Mapping[str, float]) -> Picked:
+    _check_known(results.front, list(weights))
+    known = {trial.number: _estimates(trial) for trial in results.front}
+    total, shares = sum(weights.values()), dict.fromkeys(known, 0.0)
+    for name, weight in weights.items():
+        values = {number: estimates[name].value for number, estimates in known.items()}
+        least, span = min(values.values()), max(values.values()) - min(values.values())
+        for number, value in values.items():
+            shares[number] += weight / total * (value - least) / (span or 1.0)
+    best = min(results.front, key=lambda trial: (shares[trial.number], trial.number))
+    parts = " and ".join(f"{weight / total:.3g} of {name}" for name, weight in weights.items())
+    because = (
+        f"the least weighted sum of {len(known)} networks of the front, {shares[best.number]:.3g}: {parts}, each from 0 to 1 "
+        "over the front's own range; no weights find what lies in a concave part of the front"
+    )
+    return Picked(best, because)
+
+
+def _check_known(trials: Sequence[Trial], names: Sequence[str]) -> None:
+    """Raise ConfigError unless all of the trials have these."""
+    for name in names:
+        without = next((trial for trial in trials if name not in _estimates(trial)), None)
+        if without is not None:
+            raise ConfigError(f"cannot pick by {name}: {objectives.why_missing(name, without.measurement)}")
+
+
 def _broken(results: Results, trial: Trial) -> tuple[str, ...]:
     """A warning for each of the study's own limits that a network breaks: no front has such a one, but the unpruned may."""
     return tuple(
@@ -188,16 +238,17 @@ def _crossing(limit: _Limit, estimate: Estimate) -> str:
 
 
 def _estimates(trial: Trial) -> dict[str, Estimate]:
-    """What was found of a trial, by metric; no energy where there is none."""
-    candidate, artifact, measurement = trial.candidate, trial.artifact, trial.measurement
-    if candidate is None or artifact is None or measurement is None:
+    """What was found of a trial, by metric, of what is known; what has no interval reaches no further than its value."""
+    if trial.candidate is None:
         raise ValueError(f"trial {trial.number} has no outcome")
-    score = candidate.score
-    counts = {"size_b": artifact.size_b, "params": candidate.params, "macs": candidate.macs}
+    score = trial.candidate.score
+    accuracy = Estimate(score.metric, 1 - score.error.high, 1 - score.error.low)
+    found = objectives.found(trial.candidate, trial.artifact, trial.measurement)
     return {
-        "error": score.error,
-        "accuracy": Estimate(score.metric, 1 - score.error.high, 1 - score.error.low),
-        "latency_s": measurement.latency_s,
-        **({"energy_j": measurement.energy_j} if measurement.energy_j else {}),
-        **{name: Estimate(count, count, count) for name, count in counts.items()},
+        "accuracy": accuracy,
+        **{
+            name: one if isinstance(one, Estimate) else Estimate(one, one, one)
+            for name, one in found.items()
+            if one is not None
+        },
     }

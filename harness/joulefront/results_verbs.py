@@ -91,7 +91,12 @@ def compare(
 
 @click.command()
 @_study
-@click.option("--pick", required=True, help='knee, a trial\'s number, or limits such as "latency_s<0.01".')
+@click.option(
+    "--pick",
+    required=True,
+    help='knee, a trial\'s number, limits such as "latency_s<0.01", or weights such as "weighted:error=0.6,latency_s=0.4", '
+    "each over the front's own range (they find no network in a concave part of a front).",
+)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The folder to write, which must not exist."
 )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sqlalchemy as sql
 
-VERSION = 2
-"""SQLite's ``user_version``. What an older format lacks are whole tables."""
+VERSION = 3
+"""SQLite's ``user_version``. What an older format lacks are whole tables; what its records lack, ``older`` makes up for."""
+
+VISITS_SINCE = 2
+"""The format that the tables of visits came with."""
 
 tables = sql.MetaData()
 facts = sql.Table(

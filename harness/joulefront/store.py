@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import event
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from joulefront import schema
+from joulefront import older, schema
 from joulefront.cache import disk, write_durably
 from joulefront.config import StudyConfig, parse, read
 from joulefront.errors import ConfigError, StoreError
@@ -131,7 +131,7 @@ class Store:
         repeats_s: dict[int, list[tuple[float, ...]]] = {}
         for blob in blobs:
             repeats_s.setdefault(blob.trial, []).append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
-        trials = [self._trial.validate_python(row.record) for row in rows]
+        trials = [self._trial.validate_python(older.record(row.record)) for row in rows]
         return [
             replace(trial, measurement=_with_samples(trial.measurement, repeats_s.get(trial.number, [])))
             for trial in trials
@@ -162,7 +162,7 @@ class Store:
 
     def visits(self, *, samples: bool = False) -> list[Visit]:
         """The networks of other studies that were measured here, as they came; with their samples on request."""
-        if self._format < schema.VERSION:
+        if self._format < schema.VISITS_SINCE:
             return []  # an older study's, opened to be read
         with self._transaction() as connection:
             rows = connection.execute(sql.select(schema.visits).order_by(schema.visits.c.created)).all()
@@ -172,7 +172,7 @@ class Store:
         for blob in blobs:
             of = repeats_s.setdefault((blob.session, blob.home, blob.number), [])
             of.append(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()))
-        visits = [self._visit.validate_python(row.record) for row in rows]
+        visits = [self._visit.validate_python(older.record(row.record)) for row in rows]
         return [
             replace(
                 visit,
@@ -274,7 +274,8 @@ class Store:
     def facts(self) -> dict[str, dict[str, Any]]:
         """Every frozen fact by its name."""
         with self._transaction() as connection:
-            return {row.name: dict(row.value) for row in connection.execute(sql.select(schema.facts)).all()}
+            rows = connection.execute(sql.select(schema.facts)).all()
+            return {row.name: older.fact(row.name, dict(row.value)) for row in rows}
 
     def fact(self, name: str) -> dict[str, Any]:
         """A frozen fact, empty when there is none."""
