@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from joulefront.study import Listener
 
 _FFI = "libtvm_ffi.so"
-_SCRIPTS = ("network.py", "run.py", "rebuild.py")
+_SCRIPTS = {
+    "network.py": ("joulefront.export.scripts", "network.py"),
+    "run.py": ("joulefront.export.scripts", "run.py"),
+    "rebuild.py": ("joulefront.export.scripts", "rebuild.py"),
+    "pruned_layers.py": ("joulefront.prune", "resize.py"),
+}
 
 
 def ship(study: Path, wanted: str, out: Path, listener: Listener, *, moved: Path | None = None) -> dict[str, Any]:
@@ -57,8 +62,8 @@ def ship(study: Path, wanted: str, out: Path, listener: Listener, *, moved: Path
         **_runtime(results, trial, listener, moved),
         "LICENSES.txt": licences.text().encode(),
         **{
-            name: importlib.resources.files("joulefront.export.scripts").joinpath(name).read_bytes()
-            for name in _SCRIPTS
+            name: importlib.resources.files(package).joinpath(file).read_bytes()
+            for name, (package, file) in _SCRIPTS.items()
         },
         "check.safetensors": kept.check(job),
         "weights.safetensors": weights.with_widths(kept.weights(results.folder, trial).read_bytes(), candidate.pruning.widths),

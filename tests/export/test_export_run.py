@@ -55,7 +55,10 @@ def module(path: Path) -> ModuleType:
     assert spec
     assert spec.loader
     loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)
+        spec.loader.exec_module(loaded)
+    sys.modules.pop("pruned_layers", None)
     return loaded
 
 
@@ -88,7 +91,7 @@ def test_it_says_how_it_is_used(shipped: Shipped) -> None:
     assert "python3 run.py FILE" in helped.stdout
 
 
-@pytest.mark.parametrize("name", ["network.py", "run.py", "rebuild.py"])
+@pytest.mark.parametrize("name", ["network.py", "run.py", "rebuild.py", "pruned_layers.py"])
 def test_the_scripts_are_python_3_9(shipped: Shipped, name: str) -> None:
     ast.parse((shipped[0] / name).read_text(), feature_version=(3, 9))
 

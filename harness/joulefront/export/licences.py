@@ -11,7 +11,8 @@ _TEXTS = {
     "apache-tvm-ffi": ("licenses/NOTICE", "tvm_ffi/3rdparty/libbacktrace/LICENSE"),
 }
 _HEAD = """libtvm_runtime.so and libtvm_ffi.so are Apache TVM's, unchanged, under the Apache License 2.0. What else is in this
-folder is your own network, and run.py, network.py and rebuild.py, which are Joulefront's, under the Apache License 2.0 too.
+folder is your own network, and run.py, network.py, rebuild.py and pruned_layers.py, which are Joulefront's, under the
+Apache License 2.0 too.
 """
 
 

@@ -1,4 +1,6 @@
-"""The pruned network in torch, out of your own unpruned model and the weights in this folder. Needs torch alone.
+"""The pruned network in torch, out of your own unpruned model and the weights in this folder.
+
+Needs torch, and pruned_layers.py beside it.
 
     from rebuild import rebuild
     model = rebuild(MyModel())  # made as for the search; trained or not, since every weight is replaced
@@ -12,14 +14,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
+from pruned_layers import agreed  # type: ignore[import-not-found]
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.modules.instancenorm import _InstanceNorm
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool}
 _DTYPES |= {"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8}
@@ -33,7 +34,7 @@ def rebuild(model: nn.Module, path: str | Path = Path(__file__).parent) -> nn.Mo
     path = Path(path)
     card = json.loads((path / "card.json").read_text(encoding="utf-8"))
     weights, stored = (_read(path / f"{name}.safetensors", card) for name in ("weights", "check"))
-    small = copy.deepcopy(model).cpu().eval()
+    small = _without(copy.deepcopy(model).cpu().eval(), card["dropped"])
     if odd := sorted(set(small.state_dict()) ^ set(weights)):
         raise ValueError(f"these are the weights of another model: {len(odd)} names differ, such as {odd[0]!r}")
     old = {name: _at(small, name) for name in weights}
@@ -43,10 +44,20 @@ def rebuild(model: nn.Module, path: str | Path = Path(__file__).parent) -> nn.Mo
         new.setdefault(id(was), nn.Parameter(tensor, was.requires_grad) if isinstance(was, nn.Parameter) else tensor)
         owner, _, attribute = name.rpartition(".")
         setattr(small.get_submodule(owner), attribute, new[id(was)])
-    for module in small.modules():
-        _resize(module)
-    _check(small, stored, card)
-    return small
+    rebuilt: nn.Module = agreed(small)
+    _check(rebuilt, stored, card)
+    return rebuilt
+
+
+def _without(model: nn.Module, blocks: list[str]) -> nn.Module:
+    """``model`` itself, with nn.Identity in the place of the ``blocks`` that were taken out."""
+    modules = dict(model.named_modules())
+    for name in blocks:
+        if name not in modules:
+            raise ValueError(f"these are the weights of another model: this one has no block {name!r}")
+        owner, _, attribute = name.rpartition(".")
+        setattr(modules[owner], attribute, nn.Identity())
+    return model
 
 
 def _at(model: nn.Module, name: str) -> Tensor:
@@ -54,36 +65,6 @@ def _at(model: nn.Module, name: str) -> Tensor:
     module, _, attribute = name.rpartition(".")
     tensor: Tensor = getattr(model.get_submodule(module), attribute)
     return tensor
-
-
-def _resize(module: nn.Module) -> None:
-    """Make the module's own account of its channels agree with its tensors."""
-    if isinstance(module, _ConvNd):
-        before, after = module.weight.shape[:2]
-        if module.groups > 1 and module.in_channels == module.out_channels:
-            module.groups = module.groups * before // module.out_channels
-            after *= module.groups
-        elif module.groups > 1:
-            return
-        if isinstance(module, _ConvTransposeNd):
-            before, after = after, before
-        module.out_channels, module.in_channels = before, after
-    elif isinstance(module, nn.Linear):
-        module.out_features, module.in_features = module.weight.shape
-    elif isinstance(module, (_BatchNorm, _InstanceNorm)):
-        kept = module.weight if module.weight is not None else module.running_mean
-        if kept is not None:
-            module.num_features = len(kept)
-    elif isinstance(module, nn.GroupNorm) and module.weight is not None:
-        if module.num_groups > 1:
-            module.num_groups = module.num_groups * len(module.weight) // module.num_channels
-        module.num_channels = len(module.weight)
-    elif isinstance(module, nn.LayerNorm) and module.weight is not None:
-        module.normalized_shape = tuple(module.weight.shape)
-    elif isinstance(module, nn.PReLU):
-        module.num_parameters = len(module.weight)
-    elif isinstance(module, nn.Embedding):
-        module.embedding_dim = module.weight.shape[1]
 
 
 def _check(model: nn.Module, stored: dict[str, Tensor], card: dict[str, Any]) -> None:
@@ -110,11 +91,23 @@ def _read(path: Path, card: dict[str, Any]) -> dict[str, Tensor]:
     if hashlib.sha256(data).hexdigest() != card["files"][path.name]["sha256"]:
         raise ValueError(f"{path} is not there as it was exported: copy the whole folder again")
     body = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:body])
+    sparse = json.loads(header.pop("__metadata__", {}).get("sparse", "{}"))
     tensors = {}
-    for name, about in json.loads(data[8:body]).items():
-        if name != "__metadata__":
-            begin, end = about["data_offsets"]
-            dtype, part = _DTYPES[about["dtype"]], data[body + begin : body + end]
-            flat = torch.frombuffer(part, dtype=dtype) if part else torch.empty(0, dtype=dtype)
-            tensors[name] = flat.reshape(about["shape"])
+    for name, about in header.items():
+        begin, end = about["data_offsets"]
+        dtype, part = _DTYPES[about["dtype"]], data[body + begin : body + end]
+        flat = torch.frombuffer(part, dtype=dtype) if part else torch.empty(0, dtype=dtype)
+        tensors[name] = flat.reshape(about["shape"])
+    for name, shape in sparse.items():
+        tensors[name] = _whole(tensors.pop(f"{name}#mask"), tensors.pop(f"{name}#values"), shape)
     return tensors
+
+
+def _whole(mask: Tensor, values: Tensor, shape: list[int]) -> Tensor:
+    """A tensor that is stored sparse: bit i of ``mask``, the lowest of a byte first, says that element i is the next of
+    ``values``, and else it is zero."""
+    bits = (mask[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1
+    whole = torch.zeros(math.prod(shape), dtype=values.dtype)
+    whole[bits.flatten()[: len(whole)].bool()] = values
+    return whole.reshape(shape)
