@@ -53,12 +53,11 @@ class Rationing:
         self._scored: dict[int, tuple[Network, dict[str, Stock]]] = {}
         there = kind.there(start)
         self._full = {name: len(units) for name, units in there.items()}
-        self._sizes = {name: kind.size(start, name) for name in there}
         self._whole = self._cost(self._predictor(start), start, there) if of != "units" else 0
         self._own: dict[str, float] = _named(shares, there)
         if ratio is None and not shares:
             self._own = self._below_cutoff(start)
-        self.target = self._share_of_all() if ratio is None else ratio
+        self.target = self._share_of_all(start) if ratio is None else ratio
 
     def left(self, network: Network, ratio: float, there: There | None = None) -> dict[str, Tensor]:
         """The units that stay in ``network`` when the share ``ratio`` of what ``start`` had is gone; what has gone stays so.
@@ -95,22 +94,18 @@ class Rationing:
         units = self._kind.there(network) if there is None else there
         units = {name: units[name] for name in self._full if name in units}
         scores = self._kind.scores(network, units, self._criterion, self._task, self._seed)
-        stocks = {}
-        for name, values in scores.items():
-            least, step = self._kind.least(name, self._full[name], self._sizes[name])
-            stocks[name] = Stock(self._full[name], values, self._sizes[name], least, step)
+        stocks = self._kind.stocks(network, self._full, scores)
         if there is None:
             self._scored[id(network)] = network, stocks
         return stocks
 
     def _predictor(self, network: Network) -> Predictor:
-        predictor = self._kind.predictor(network, self._task.example)
-        if predictor is None:
+        if not self._kind.is_cut:
             raise ConfigError(
                 f"--of {self._of}: single weights that are zero are computed and counted like others, so no share of them "
                 "takes any away: leave --of out, and --ratio is the share of weights that become zero"
             )
-        return predictor
+        return Predictor(network.model, self._task.example, network.groups)
 
     def _cost(self, predict: Predictor, network: Network, there: There) -> int:
         cost = predict(self._kind.pruning(network, there))
@@ -126,9 +121,9 @@ class Rationing:
             )
         return shares_below(self._stocks(start, None), float(cutoff))
 
-    def _share_of_all(self) -> float:
+    def _share_of_all(self, start: Network) -> float:
         """The share of all units that goes by the shares of their own."""
-        weights = {name: full * self._sizes[name] for name, full in self._full.items()}
+        weights = {name: stock.full * stock.size for name, stock in self._stocks(start, None).items()}
         share = sum(weights[name] * own for name, own in self._own.items()) / sum(weights.values())
         if share >= 1:
             raise ConfigError("all there is scores below the cutoff: a smaller one leaves something")

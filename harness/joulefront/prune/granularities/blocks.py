@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -10,10 +12,10 @@ from joulefront.protocols import Criterion, Task
 from joulefront.prune.axes import Example, inside
 from joulefront.prune.blocks import find_blocks
 from joulefront.prune.calibration import Calibration
-from joulefront.prune.cost import Predictor
 from joulefront.prune.criteria.losses import Contribution
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.granularities.network import NO_GROUPS, Network, There
+from joulefront.prune.ratios import Stock
 from joulefront.records import Pruning
 from joulefront.training import Masks
 
@@ -26,6 +28,8 @@ class Blocks:
 
     All of them are one stock, ``ALL_BLOCKS``, and each is a unit.
     """
+
+    is_cut = True
 
     def __init__(self, network: Network, example: Example, exclude: tuple[str, ...] = ()) -> None:
         found = find_blocks(network.model, example, network.groups)
@@ -40,14 +44,6 @@ class Blocks:
             )
         gone = set(network.pruning.dropped)
         return {ALL_BLOCKS: torch.tensor([unit for unit, name in enumerate(self.names) if name not in gone])}
-
-    def size(self, network: Network, name: str) -> int:
-        """See Granularity."""
-        return 1
-
-    def least(self, name: str, full: int, size: int) -> tuple[int, int]:
-        """See Granularity: a network works without any."""
-        return 0, 1
 
     def scores(self, network: Network, there: There, criterion: Criterion, task: Task, seed: int) -> dict[str, Tensor]:
         """See Granularity.
@@ -69,9 +65,9 @@ class Blocks:
             means.append(torch.cat([score(evidence.layer(layer), criterion) for layer in layers]).mean())
         return {ALL_BLOCKS: torch.stack(means)}
 
-    def predictor(self, network: Network, example: Example) -> Predictor | None:
-        """See Granularity."""
-        return Predictor(network.model, example, network.groups)
+    def stocks(self, network: Network, full: Mapping[str, int], scores: Mapping[str, Tensor]) -> dict[str, Stock]:  # noqa: ARG002 -- all blocks are alike
+        """See Granularity. A network works without any."""
+        return {name: Stock(full[name], values, least=0) for name, values in scores.items()}
 
     def pruning(self, network: Network, there: There) -> Pruning:
         """See Granularity."""
@@ -83,7 +79,7 @@ class Blocks:
         """See Granularity."""
         return network.shrunk(example, {}, self.pruning(network, there).dropped)
 
-    def masks(self, network: Network, there: There) -> Masks:
+    def masks(self, network: Network, there: There) -> Masks:  # noqa: ARG002 -- there is none
         """See Granularity."""
         raise ConfigError(
             "a block goes at once, not during fine-tuning: take --schedule iterative, one-shot or adaptive for blocks"

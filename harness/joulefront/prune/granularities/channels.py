@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +13,10 @@ from torch.nn.modules.conv import _ConvNd
 from joulefront.errors import ConfigError
 from joulefront.protocols import Criterion, Task
 from joulefront.prune.axes import ChannelGroup, Example, inside
-from joulefront.prune.cost import Predictor
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.granularities.network import Network, There
 from joulefront.prune.masks import channel_masks
+from joulefront.prune.ratios import Stock
 from joulefront.records import Pruning
 from joulefront.training import Masks
 
@@ -29,6 +29,7 @@ class Channels:
     them. Widths are multiples of ``multiple`` where they can be, and at least the share ``floor`` of what there was.
     """
 
+    is_cut = True
     heads: bool = False
     exclude: tuple[str, ...] = ()
     multiple: int = 1
@@ -48,29 +49,26 @@ class Channels:
             raise ConfigError("--exclude leaves nothing to prune")
         return found
 
-    def size(self, network: Network, name: str) -> int:
-        """See Granularity."""
-        return network.groups.by_name[name].block
-
-    def least(self, name: str, full: int, size: int) -> tuple[int, int]:
-        """See Granularity."""
-        return max(1, math.ceil(self.floor * full - 1e-9)), math.lcm(self.multiple, size) // size
-
     def scores(self, network: Network, there: There, criterion: Criterion, task: Task, seed: int) -> dict[str, Tensor]:
         """See Granularity; of a run of channels it is the mean."""
         evidence = Evidence(network.model, task, task.example, network.groups, seed=seed)
         return {
-            name: score(evidence.group(name), criterion).reshape(-1, self.size(network, name)).mean(1)[units]
+            name: score(evidence.group(name), criterion).reshape(-1, network.groups.by_name[name].block).mean(1)[units]
             for name, units in there.items()
         }
 
-    def predictor(self, network: Network, example: Example) -> Predictor | None:
+    def stocks(self, network: Network, full: Mapping[str, int], scores: Mapping[str, Tensor]) -> dict[str, Stock]:
         """See Granularity."""
-        return Predictor(network.model, example, network.groups)
+        found = {}
+        for name, values in scores.items():
+            size = network.groups.by_name[name].block
+            least = max(1, math.ceil(self.floor * full[name] - 1e-9))
+            found[name] = Stock(full[name], values, size, least, math.lcm(self.multiple, size) // size)
+        return found
 
     def pruning(self, network: Network, there: There) -> Pruning:
         """See Granularity."""
-        return Pruning({name: len(units) * self.size(network, name) for name, units in there.items()})
+        return Pruning({name: len(units) * network.groups.by_name[name].block for name, units in there.items()})
 
     def keeping(self, network: Network, there: There, example: Example) -> Network:
         """See Granularity."""

@@ -12,8 +12,8 @@ from joulefront.config import nearest
 from joulefront.errors import ConfigError
 from joulefront.protocols import Criterion, Task
 from joulefront.prune.axes import Example, Groups
-from joulefront.prune.cost import Predictor
 from joulefront.prune.groups import find_groups
+from joulefront.prune.ratios import Stock
 from joulefront.prune.surgery import shrink
 from joulefront.records import Pruning
 from joulefront.training import Masks
@@ -56,30 +56,25 @@ class Network:
 
 
 class Granularity(Protocol):
-    """What goes, as one kind of unit."""
+    """What goes, as one kind of unit. ``is_cut`` tells whether it is computed no more; what is set to zero still is."""
+
+    @property
+    def is_cut(self) -> bool: ...
 
     def there(self, network: Network) -> dict[str, Tensor]:
         """The units that can go, by what has them. Raises ConfigError when there is none."""
-        ...
-
-    def size(self, network: Network, name: str) -> int:
-        """As how many a unit of ``name`` counts."""
-        ...
-
-    def least(self, name: str, full: int, size: int) -> tuple[int, int]:
-        """The fewest of ``full`` units that may be left, and of what their number is a multiple."""
         ...
 
     def scores(self, network: Network, there: There, criterion: Criterion, task: Task, seed: int) -> dict[str, Tensor]:
         """One score for each unit of ``there``, higher is kept. Raises ConfigError for what the criterion cannot judge."""
         ...
 
-    def predictor(self, network: Network, example: Example) -> Predictor | None:
-        """What predicts the cost of a pruning of ``network``; None where units cost nothing, as zeros do not."""
+    def stocks(self, network: Network, full: Mapping[str, int], scores: Mapping[str, Tensor]) -> dict[str, Stock]:
+        """What has units to give, where there were ``full`` of them, and ``scores`` are of those that are left."""
         ...
 
     def pruning(self, network: Network, there: There) -> Pruning:
-        """What a network with only the units ``there`` has lost of ``network``, for ``predictor``."""
+        """What a network with only the units ``there`` has lost of ``network``."""
         ...
 
     def keeping(self, network: Network, there: There, example: Example) -> Network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,10 +13,10 @@ from torch.nn.modules.conv import _ConvNd
 from joulefront.errors import ConfigError
 from joulefront.protocols import Criterion, Task
 from joulefront.prune.axes import Example, inside
-from joulefront.prune.cost import Predictor
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.granularities.network import NO_GROUPS, Network, There
 from joulefront.prune.masks import weight_masks, zero
+from joulefront.prune.ratios import Stock
 from joulefront.records import Pruning
 from joulefront.training import Masks
 
@@ -26,6 +27,7 @@ _MASKED = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention
 class Weights:
     """Single weights: of convolutions, linear and recurrent layers and attentions that are not below a name in ``exclude``."""
 
+    is_cut = False
     exclude: tuple[str, ...] = ()
 
     def there(self, network: Network) -> dict[str, Tensor]:
@@ -41,29 +43,21 @@ class Weights:
             raise ConfigError("the model has no weights of convolutions, linear or recurrent layers to prune")
         return found
 
-    def size(self, network: Network, name: str) -> int:
-        """See Granularity."""
-        return 1
-
-    def least(self, name: str, full: int, size: int) -> tuple[int, int]:
-        """See Granularity: a layer without any weight would pass nothing on."""
-        return 1, 1
-
     def scores(self, network: Network, there: There, criterion: Criterion, task: Task, seed: int) -> dict[str, Tensor]:
         """See Granularity."""
         evidence = Evidence(network.model, task, task.example, NO_GROUPS, seed=seed)
         return {name: score(evidence.layer(name), criterion)[units] for name, units in there.items()}
 
-    def predictor(self, network: Network, example: Example) -> Predictor | None:
-        """See Granularity."""
-        return None
+    def stocks(self, network: Network, full: Mapping[str, int], scores: Mapping[str, Tensor]) -> dict[str, Stock]:  # noqa: ARG002 -- all weights are alike
+        """See Granularity. One weight of a layer stays, or it would pass nothing on."""
+        return {name: Stock(full[name], values) for name, values in scores.items()}
 
     def pruning(self, network: Network, there: There) -> Pruning:
         """See Granularity."""
         sizes = {name: _weight(network.model, name).numel() for name in there}
         return Pruning(sparsity={name: 1 - len(units) / sizes[name] for name, units in there.items()})
 
-    def keeping(self, network: Network, there: There, example: Example) -> Network:
+    def keeping(self, network: Network, there: There, example: Example) -> Network:  # noqa: ARG002 -- no shape changes
         """See Granularity."""
         model = copy.deepcopy(network.model).eval()
         zero(model, self.masks(network, there))
