@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from joulefront import results_verbs
+from joulefront import results_verbs, sensitivity_verb
 from joulefront.device_verbs import devices
 from joulefront.errors import JoulefrontError
 from joulefront.report.visible import visible
@@ -81,7 +81,7 @@ def cli() -> None:
 
 
 cli.add_command(devices)
-for _verb in results_verbs.VERBS:
+for _verb in (*results_verbs.VERBS, *sensitivity_verb.VERBS):
     cli.add_command(_verb)
 
 
