@@ -29,7 +29,9 @@ def task_for(net: nn.Module, example: tuple[Tensor, ...], examples: int = 12) ->
     return Task(net, example, classes(torch.randn(examples, *example[0].shape[1:], generator=generator)))
 
 
-@pytest.mark.parametrize("name", ["tiny", "depthwise", "concat", "squeeze_excite", "residual_of_concat", "attention"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "depthwise", "concat", "squeeze_excite", "residual_of_concat", "attention", "reused"]
+)
 def test_the_loss_without_a_channel_is_that_of_the_network_cut_by_it(name: str) -> None:
     net, example = built(name)
     groups, task = find_groups(net, example), task_for(net, example)

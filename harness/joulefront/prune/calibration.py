@@ -15,6 +15,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from joulefront.errors import ConfigError
 from joulefront.protocols import Task
+from joulefront.prune.replay import Replay
 from joulefront.training import load_batch, seeded
 
 EXAMPLES = 512
@@ -114,11 +115,13 @@ class Calibration:
         """
         with seeded(self._seed):
             batch = next(self._batches(SINGLE_EXAMPLES, SINGLE_EXAMPLES))
-        whole = self._loss(*batch)
-        losses = []
-        for unit in units:
-            with self._zeroed(unit):
-                losses.append(self._loss(*batch) - whole)
+        parameters, losses = self._parameters, []
+        with Replay(self._twin) as replay:
+            whole = self._loss(*batch)
+            for unit in units:
+                replay.since({parameters[name] for name, _, _ in unit})
+                with self._zeroed(unit):
+                    losses.append(self._loss(*batch) - whole)
         return torch.tensor(losses)
 
     @cached_property

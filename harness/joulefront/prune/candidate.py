@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from joulefront.protocols import Criterion, Group, Task
-from joulefront.prune.evidence import Evidence, score
+from joulefront.prune.evidence import Evidence, called, score
 from joulefront.prune.groups import Example, Groups
 from joulefront.prune.masks import weight_masks, zero
 from joulefront.prune.surgery import cut
@@ -20,7 +20,7 @@ class Remembered:
 
     def __init__(self, criterion: Criterion) -> None:
         self.criterion = criterion
-        self.__name__ = getattr(criterion, "__name__", type(criterion).__name__)
+        self.__name__ = called(criterion)
         self._scores: dict[str, Tensor] = {}
 
     def __call__(self, group: Group) -> Tensor:

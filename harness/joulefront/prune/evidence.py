@@ -69,7 +69,7 @@ def score(group: Group, criterion: Criterion) -> Tensor:
     Raises ConfigError when the criterion cannot judge the group or fails, and PruneError when its scores are not one
     finite number for each unit.
     """
-    who = _name(criterion)
+    who = called(criterion)
     try:
         scores = criterion(group)
     except ConfigError as error:
@@ -86,11 +86,12 @@ def score(group: Group, criterion: Criterion) -> Tensor:
     return scores.detach().float().cpu()
 
 
-def _name(criterion: Criterion) -> str:
-    """What the user calls the criterion, if it is ready-made; else its class."""
+def called(criterion: Criterion) -> str:
+    """What messages call a criterion: its name in quotes if it is ready-made, else its own ``__name__`` or its class."""
     kind = type(criterion)
     place = f"{kind.__module__}:{kind.__qualname__}"
-    return next((repr(name) for name, ready in READY.items() if ready == place), kind.__qualname__)
+    own: str = getattr(criterion, "__name__", kind.__qualname__)
+    return next((repr(name) for name, ready in READY.items() if ready == place), own)
 
 
 @dataclass(frozen=True, slots=True)
