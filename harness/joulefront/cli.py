@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from joulefront import results_verbs, sensitivity_verb
+from joulefront import model_verbs, results_verbs, sensitivity_verb
 from joulefront.device_verbs import devices
 from joulefront.errors import JoulefrontError
 from joulefront.report.visible import visible
-from joulefront.terminal import as_json_option, devices_option, results_only, show
+from joulefront.terminal import as_json_option, devices_option, named, results_only, show
 
 if TYPE_CHECKING:
     from joulefront.report.live import LiveListener
@@ -67,13 +67,6 @@ def main() -> None:
         sys.exit(0)
 
 
-def _named(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """A task's name, which must not be empty."""
-    if not value.strip():
-        raise click.BadParameter("expected file.py:object, module:object or a ready-made name", context, parameter)
-    return value
-
-
 @click.group()
 @click.version_option(package_name="joulefront", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -81,21 +74,12 @@ def cli() -> None:
 
 
 cli.add_command(devices)
-for _verb in (*results_verbs.VERBS, *sensitivity_verb.VERBS):
+for _verb in (*model_verbs.VERBS, *sensitivity_verb.VERBS, *results_verbs.VERBS):
     cli.add_command(_verb)
 
 
-_shapes = click.option(
-    "--shape",
-    "shapes",
-    multiple=True,
-    metavar="NAME=N,N,…",
-    help="The shape of an ONNX file's input, where the file leaves it open: x=1,3,48,192. May be repeated.",
-)
-
-
 @cli.command()
-@click.argument("task", callback=_named)
+@click.argument("task", callback=named)
 @click.option("--device", default="local", show_default=True, help="The device to search on.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("study.toml"), show_default=True)
 @devices_option
@@ -150,48 +134,6 @@ def schema(of: str) -> None:
 def search(study: Path, results: Path, device: str | None, live: bool, as_json: bool) -> None:
     """Run the study in the file STUDY; the same command again goes on where it stopped."""
     _search(study, results, as_json, device, live=live)
-
-
-@cli.command()
-@click.argument("model", callback=_named)
-@click.option("--device", default="local", show_default=True, help="The device to measure on.")
-@_shapes
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one inference.")
-@devices_option
-@as_json_option
-def measure(model: str, device: str, shapes: tuple[str, ...], threads: int, as_json: bool) -> None:
-    """Compile MODEL, an ONNX file or the model of a task, for a device and time it there, without a search.
-
-    A task is file.py:object, module:object or a ready-made name. Of an ONNX file the batch is 1 where it is open.
-    """
-    from joulefront.measure import measure as measure_model
-    from joulefront.report import documents, tables
-    from joulefront.report.progress import progress
-
-    with results_only(), progress() as listener:
-        artifact, measured = measure_model(model, device, threads, listener, shapes)
-    show(documents.model(device, artifact, measured), as_json, tables.measurement)
-
-
-@cli.command()
-@click.argument("device")
-@click.argument("model", callback=_named)
-@click.option(
-    "--seconds", type=click.FloatRange(min=0), default=180.0, show_default=True, help="Try variants for so long."
-)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads of one inference.")
-@_shapes
-@devices_option
-@as_json_option
-def tune(device: str, model: str, seconds: float, threads: int, shapes: tuple[str, ...], as_json: bool) -> None:
-    """Find on DEVICE how the kernels of MODEL run quickest there; searches and measurements use it from then on."""
-    from joulefront.report import documents, tables
-    from joulefront.report.progress import progress
-    from joulefront.tune import tune as tune_model
-
-    with results_only(), progress() as listener:
-        tuned = tune_model(model, device, threads, seconds, listener, shapes)
-    show(documents.tuned(device, tuned), as_json, tables.tuned)
 
 
 @cli.command()

@@ -296,7 +296,7 @@ def compiled_model(
 
     def source() -> Source:
         model = model_of()
-        inputs, outputs = _checkable(model, example)
+        inputs, outputs = checkable(model, example)
         return Source(
             [part.contiguous().numpy() for part in inputs],
             [part.contiguous().numpy() for part in outputs],
@@ -394,7 +394,7 @@ def _sources_sha256() -> str:
     return key_of(sources={str(source.relative_to(package)): file_sha256(source) for source in sources})
 
 
-def _checkable(model: nn.Module, example: tuple[Tensor, ...]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+def checkable(model: nn.Module, example: tuple[Tensor, ...]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     """An input to compare outputs on, and what torch makes of it: noise, or the example where noise has no finite outcome."""
     with torch.no_grad():
         for inputs in (_noise(example), example):

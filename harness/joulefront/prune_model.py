@@ -176,15 +176,18 @@ class _Run:
         used = path_to(self._now.number, [step.start for step in self._steps])
         if self._steps and not used:
             self._warnings.append("every step fell below the accuracy's floor: the model is left as it was")
-        test = unpruned_test = reason = None
+        test = unpruned_test = change = reason = None
         if self._task.test is None:
             reason = "the task has no test split"
         else:
             self._doing("judging on the test split")
-            test, unpruned_test = (
-                training.evaluate(model, self._task, "test", device=self._recovery.compute)
-                for model in (network.model, self._task.model)
+            before, after = (
+                training.predict(model, self._task, "test", device=self._recovery.compute)
+                for model in (self._task.model, network.model)
             )
+            unpruned_test, test = (training.score_of(seen, self._task, "test") for seen in (before, after))
+            if before.right is not None and after.right is not None:
+                change = training.accuracy_change(before.right, after.right)
         return Pruned(
             network.model,
             replace(network.pruning, sparsity=sparsity_of(network)),
@@ -192,6 +195,7 @@ class _Run:
             tuple(replace(step, used=step.number in used) for step in self._steps),
             test,
             unpruned_test,
+            change,
             reason,
             self._seed,
             tuple(self._warnings),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from joulefront.records import Pruning, Score
+from joulefront.records import Estimate, Pruning, Score
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,8 +53,9 @@ class Pruned:
     """A pruned model, and how it came about.
 
     ``model`` is in eval mode, on the CPU; ``pruning`` is what it lost of the unpruned one. ``test`` is its score on the test
-    split and ``unpruned_test`` the unpruned model's, both looked at once; None with ``test_reason``. ``warnings`` are what
-    makes one doubt it.
+    split and ``unpruned_test`` the unpruned model's, both looked at once; None with ``test_reason``. ``test_change`` is the
+    change of a classifier's accuracy, taken in pairs, example by example, which is surer than the two intervals; None for
+    anything else. ``warnings`` are what makes one doubt it.
     """
 
     model: nn.Module
@@ -63,6 +64,7 @@ class Pruned:
     steps: tuple[Step, ...]
     test: Score | None
     unpruned_test: Score | None
+    test_change: Estimate | None
     test_reason: str | None
     seed: int
     warnings: tuple[str, ...] = field(default=())
@@ -81,6 +83,7 @@ class Pruned:
             "steps": [_step(step) for step in self.steps],
             "test": _score(self.test),
             "unpruned_test": _score(self.unpruned_test),
+            "test_change": _change(self.test_change),
             "test_reason": self.test_reason,
             "widths": dict(self.pruning.widths),
             "dropped": list(self.pruning.dropped),
@@ -133,3 +136,7 @@ def _score(score: Score | None) -> dict[str, Any] | None:
         "loss": score.loss,
         "examples": score.examples,
     }
+
+
+def _change(change: Estimate | None) -> dict[str, Any] | None:
+    return None if change is None else {"value": change.value, "interval": [change.low, change.high]}

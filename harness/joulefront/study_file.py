@@ -29,7 +29,7 @@ def write(out: Path, *, task: str, device: str) -> None:
 
     if out.exists():
         raise ConfigError(f"{out} exists: give another file with --out, or remove it")
-    text = _text(_name(task), _relative_task(task, out.parent), _relative_device(device, out.parent))
+    text = _text(name_of(task), _relative_task(task, out.parent), _relative_device(device, out.parent))
     study = parse(text, StudyConfig, source=str(out))
     load_device(study.device, folder=out.parent)
     load_task(study.task, out.parent, needs_data=True)
@@ -81,8 +81,8 @@ def _toml(value: Any) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
-def _name(task: str) -> str:
-    """A study's name from the task's: ``my_model`` of ``path/my_model.py:task``."""
+def name_of(task: str) -> str:
+    """A name for a study or a folder from the task's: ``my_model`` of ``path/my_model.py:task``."""
     module = task.partition(":")[0]
     stem = Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem.replace("_", "-")).lstrip(".-") or "study"

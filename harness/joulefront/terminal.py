@@ -37,6 +37,13 @@ devices_option = click.option(
 )
 
 
+def named(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """The callback of an argument that names a task, which must not be empty."""
+    if not value.strip():
+        raise click.BadParameter("expected file.py:object, module:object or a ready-made name", context, parameter)
+    return value
+
+
 @contextmanager
 def results_only() -> Iterator[None]:
     """Meanwhile, whatever anybody prints goes to stderr: stdout is for results."""

@@ -39,7 +39,8 @@ def write(out: Path, files: Mapping[str, bytes]) -> None:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-            (work / _PROGRAM).chmod(0o755)
+            if _PROGRAM in files:
+                (work / _PROGRAM).chmod(0o755)
             require_new(out)  # once more: writing may have taken a while
             work.rename(out)
     finally:
