@@ -80,6 +80,7 @@ class Bench:
         self.energy_reason = None if energy else NO_METER
         self.shares_host = True
         self.reference: Job | None = None
+        self.memory_reason: str | None = None
         self.measured: list[tuple[str, Grade]] = []
         self._on_measure = on_measure
 
@@ -109,6 +110,10 @@ class Bench:
             energy_reason=self.energy_reason,
             conditions={"before": {"temperature_c": 40.0}, "after": {"temperature_c": None}},
             warnings=warnings,
+            latency_p99_s=Estimate(1.2 * latency_s.value, 1.2 * medians[0], 1.2 * medians[-1]),
+            latency_p99_reason=None,
+            memory_b=None if self.memory_reason else Estimate(*(4.0 * job.library.stat().st_size,) * 3),
+            memory_reason=self.memory_reason,
         )
 
     def time_functions(

@@ -1,9 +1,15 @@
 """Dominance with intervals, limits and hypervolume, on cases worked by hand."""
 
+from dataclasses import replace
+from typing import get_args
+
 import pytest
 
-from joulefront.front import beats, front_of, hypervolume, reference_point, unpruned_of, violation
-from joulefront.records import Failure, Gene, Space, Trial
+from joulefront.config import LimitsConfig, Objective
+from joulefront.front import beats, front_of, hypervolume, judged, reference_point, unpruned_of, violation
+from joulefront.objectives import MACRO, NAMES
+from joulefront.records import Estimate, Failure, Gene, Space, Trial
+from written import SPACE, measured_trial
 
 BOTH = ("error", "latency_s")
 
@@ -39,6 +45,39 @@ def test_a_lower_error_at_an_equal_latency_beats_though_the_latencies_overlap() 
     assert beats(trial(0, 0.1, 1.0, half_s=0.1), trial(1, 0.2, 1.05, half_s=0.1), BOTH)
 
 
+def test_what_is_judged_on_the_same_examples_is_compared_by_its_value() -> None:
+    for name, overlapping in (("f1_error", True), ("loss", True), ("memory_b", False), ("latency_p99_s", False)):
+        one, other = (
+            Trial(number, (number,), "screen", objectives={name: value}, intervals={name: (value / 2, value * 2)})
+            for number, value in enumerate((0.10, 0.11))
+        )
+        assert beats(one, other, [name]) is overlapping
+
+
+def test_everything_found_of_a_trial_is_an_objective_or_a_limit() -> None:
+    whole = measured_trial(0, SPACE.full, "screen", energy=True)
+    assert whole.candidate
+    assert whole.artifact
+    assert whole.measurement
+    estimate = Estimate(3.0, 2.0, 4.0)
+    score = replace(whole.candidate.score, loss=0.5, macro=dict.fromkeys(MACRO, estimate))
+    whole = replace(
+        whole,
+        candidate=replace(whole.candidate, score=score),
+        artifact=replace(whole.artifact, packed_b=7),
+        measurement=replace(whole.measurement, latency_p99_s=estimate, memory_b=estimate),
+    )
+    found = judged(whole, NAMES, {"memory_b": 1.5, "loss": 1.0})
+    assert set(found.objectives) == set(NAMES) == set(get_args(Objective)) == set(LimitsConfig.model_fields)
+    assert (found.objectives["loss"], found.objectives["packed_b"], found.objectives["memory_b"]) == (0.5, 7, 3.0)
+    assert set(found.intervals) == set(NAMES) - {"loss", "size_b", "packed_b", "params", "macs"}
+    assert found.intervals["f1_error"] == (2.0, 4.0)
+    assert found.limited == {"memory_b": 3.0, "loss": 0.5}
+    assert found.violation == 1.0
+    with pytest.raises(KeyError, match="memory_b"):
+        judged(measured_trial(0, SPACE.full, "screen"), ["error", "memory_b"], {})
+
+
 def test_equal_trials_do_not_beat_one_another() -> None:
     assert not beats(trial(0, 0.1, 1.0), trial(1, 0.1, 1.0), BOTH)
 
@@ -70,6 +109,18 @@ def test_the_reference_point_is_a_little_worse_than_the_unpruned_network() -> No
     assert reference_point(trial(0, 0.1, 2.0), BOTH) == pytest.approx({"error": 0.3, "latency_s": 2.2})
     assert reference_point(trial(0, 0.9, 2.0), BOTH)["error"] == 1.0
     assert reference_point(trial(0, 4.0, 2.0), BOTH)["error"] == pytest.approx(4.2)  # a metric may be below 0
+
+
+def test_the_reference_point_of_every_kind() -> None:
+    values = {"f1_error": 0.5, "recall_error": 0.95, "loss": -2.0, "memory_b": 100.0}
+    point = reference_point(Trial(0, (), "screen", objectives=values), list(values))
+    assert point == pytest.approx({"f1_error": 0.7, "recall_error": 1.0, "loss": -1.0, "memory_b": 110.0})
+
+
+def test_a_loss_below_nothing_is_no_share() -> None:
+    below = Trial(0, (), "screen", objectives={"loss": -0.5, "latency_s": 1.0})
+    assert hypervolume([below], {"loss": 0.5, "latency_s": 2.0}).value == pytest.approx(0.5)
+    assert hypervolume([below], {"loss": -0.1, "latency_s": 2.0}).value == 0
 
 
 def test_the_unpruned_network_is_found_only_if_it_ran() -> None:

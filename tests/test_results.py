@@ -1,5 +1,6 @@
 """What is read of a study: all of it at one moment, its front, its knee."""
 
+import json
 import math
 import sqlite3
 from dataclasses import replace
@@ -100,6 +101,32 @@ def test_a_study_of_the_format_before_is_read_and_brought_up_to_date(tmp_path: P
     with Store.open(folder, writable=True) as store:
         assert store.visits() == []
     assert read(folder).visits == ()
+
+
+def test_a_study_that_knew_of_widths_alone_is_read(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, count=6)
+    today = read(folder)
+    with sqlite3.connect(folder / "study.sqlite") as database:
+        for number, text in database.execute("SELECT number, record FROM trials").fetchall():
+            record = json.loads(text)
+            if record["candidate"]:
+                record["candidate"]["widths"] = record["candidate"].pop("pruning")["widths"]
+                for name in ("loss", "macro"):
+                    del record["candidate"]["score"][name]
+                for name in ("latency_p99_s", "latency_p99_reason", "memory_b", "memory_reason"):
+                    del record["measurement"][name]
+                del record["artifact"]["packed_b"]
+            database.execute("UPDATE trials SET record = ? WHERE number = ?", (json.dumps(record), number))
+        genes = [{"name": gene.name, "widths": list(gene.options)} for gene in today.space.genes]
+        database.execute("UPDATE facts SET value = ? WHERE name = 'space'", (json.dumps({"genes": genes}),))
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    then = read(folder)
+    assert then.space == today.space
+    assert then.trials == today.trials
+    assert then.unpruned
+    assert then.unpruned.measurement
+    assert then.unpruned.measurement.memory_reason == "the version that recorded it did not tell"
 
 
 def test_the_knee_is_the_nearest_to_the_ideal() -> None:

@@ -228,5 +228,5 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "x" / "study.sqlite")
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(ConfigError, match=r"another version of Joulefront \(format 99, expected 2\)"):
+    with pytest.raises(ConfigError, match=r"another version of Joulefront \(format 99, expected 3\)"):
         Store.open(tmp_path / "x")

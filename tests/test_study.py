@@ -15,10 +15,11 @@ import pytest
 from joulefront import kept
 from joulefront.errors import BenchError, ConfigError, Crashed, StoreError, TransportError
 from joulefront.front import front_of
+from joulefront.objectives import MACRO, NAMES
 from joulefront.prepare import Recipe
 from joulefront.records import Grade, Job, Trial
 from joulefront.report import documents
-from joulefront.results import of_store
+from joulefront.results import of_store, read
 from joulefront.store import Store
 from joulefront.study import run
 from joulefront.workers import Workers
@@ -92,7 +93,8 @@ def test_a_study_from_its_file_to_its_front(tmp_path: Path) -> None:
     assert document["trials"] == {"ok": len(trials), "failed": 0}
     assert 0 < document["hypervolume"]["value"] < 1
     point = document["front"][0]
-    assert point["provenance"] == {"latency_s": "simulated", "energy_j": f"none: {NO_METER}"}
+    told = {"latency_s": "simulated", "latency_p99_s": "simulated", "memory_b": "simulated"}
+    assert point["provenance"] == {**told, "energy_j": f"none: {NO_METER}"}
     assert point["metrics"]["energy_j"] is None
     assert point["metrics"]["test_accuracy"] == front[0].test.metric  # type: ignore[union-attr]
 
@@ -280,6 +282,54 @@ def test_limits_bound_the_front(tmp_path: Path) -> None:
     front = front_of(final, ("error", "latency_s"))
     assert front
     assert all(trial.objectives["latency_s"] <= limit_s for trial in front)
+
+
+def test_anything_may_be_minimised_also_as_a_weighted_sum(tmp_path: Path) -> None:
+    names = [name for name in NAMES if name not in ("error", "latency_s", "energy_j")]
+    weights = ", ".join(f"{name} = {place}" for place, name in enumerate(names))
+    more = f"objectives = {json.dumps(names)}\n---[limits]\nmemory_b = 1e9\nrecall_error = 0.999\n"
+    search = f'kind = "weighted-sum"\npopulation = 4\nweights = {{{weights}}}'
+    trials = play(tmp_path, study_text(evaluations=4, search=search, more=more))
+    assert all(trial.failure is None for trial in trials)
+    for trial in trials:
+        assert list(trial.objectives) == names
+        assert trial.candidate
+        assert trial.artifact
+        assert trial.objectives["packed_b"] == trial.artifact.packed_b
+        assert trial.objectives["loss"] == trial.candidate.score.loss
+        assert trial.limited == {name: trial.objectives[name] for name in ("memory_b", "recall_error")}
+    document = documents.front(read(tmp_path / "results" / "small"))
+    assert set(document["hypervolume"]["reference_point"]) == set(names)
+    metrics, tests = document["front"][0]["metrics"], trials[-1].test
+    assert {name: metrics[name] for name in names} == document["front"][0]["objectives"]
+    assert tests is None or set(tests.macro) == set(MACRO)
+
+
+def test_what_the_device_cannot_tell_ends_the_study_with_the_reason(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.memory_reason = "no /proc there"
+    with pytest.raises(
+        ConfigError, match=r"memory_b cannot be told on local: no /proc there\. Leave it out of objectives"
+    ):
+        play(tmp_path, study_text(more='objectives = ["error", "memory_b"]\n---'), bench)
+
+
+def test_only_a_classifier_has_an_f1(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text(
+        "from torch import nn, rand\n"
+        "from torch.utils.data import TensorDataset\n"
+        "from joulefront.tasks.task import Task\n"
+        "class Regression(Task):\n"
+        "    def loss(self, outputs, targets): return ((outputs - targets) ** 2).mean()\n"
+        "    def metric(self, outputs, targets): return 1 - float(self.loss(outputs, targets))\n"
+        "def task():\n"
+        "    splits = [TensorDataset(rand(4, 3), rand(4, 2)) for _ in range(3)]\n"
+        "    return Regression(nn.Sequential(nn.Linear(3, 8), nn.Linear(8, 2)), rand(1, 3), *splits)\n"
+    )
+    text = study_text(more='objectives = ["latency_s"]\n---[limits]\nf1_error = 0.5\n')
+    with pytest.raises(ConfigError, match=r"f1_error: only a classifier .* \(2, 2\) .* \(2, 2\) of torch.float32"):
+        play(tmp_path, text.replace('kind = "digits"', 'kind = "task.py:task"'))
+    assert not (tmp_path / "results").exists()
 
 
 def test_an_energy_limit_without_a_meter_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -100,7 +100,8 @@ class Study:
         """Write a network of the settled front into the new folder ``out``, and return its card.
 
         ``pick`` is "knee", a trial's number, limits such as "latency_s<0.01", or weights such as
-        "weighted:error=0.6,latency_s=0.4"; ``moved`` the folder of the study's file if it was moved, as --from. Raises ConfigError, StoreError and TransportError.
+        "weighted:error=0.6,latency_s=0.4"; ``moved`` the folder of the study's file if it was moved, as --from.
+        Raises ConfigError, StoreError and TransportError.
         """
         from joulefront.report.progress import progress
         from joulefront.ship import ship
