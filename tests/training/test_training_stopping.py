@@ -115,17 +115,19 @@ def test_a_split_that_is_too_small_to_hold_any_out() -> None:
         fit(net(), Task(net(), (torch.zeros(1, 9),), noise(4)), epochs=1, patience=1, **HARD)
 
 
-def test_weights_from_before_more_were_pruned_do_not_come_back() -> None:
+def test_a_part_of_an_epoch_at_the_end_counts_as_well() -> None:
+    task = watched()
+    fit(net(), task, epochs=2.5, patience=9, **HARD)
+    assert len(task.looks) == 3
+
+
+def test_what_is_pruned_meanwhile_is_pruned_to_the_end_and_does_not_come_back() -> None:
     """The best epoch is one of the first, when nothing was zero yet."""
-    model = net()
+    model, task = net(), watched()
     gone = torch.zeros(64, 9, dtype=torch.bool)
     gone[:60] = True
-    fit(
-        model,
-        watched(),
-        epochs=8,
-        patience=9,
-        on_step=lambda step, _: {"0.weight": gone} if step == 24 else None,
-        **HARD,
-    )
+    at_24 = {24: {"0.weight": gone}}
+    fit(model, task, epochs=8, patience=1, on_step=lambda step, _: at_24.get(step), **HARD)
+    assert len(task.steps) == 32
     assert bool((model.get_parameter("0.weight")[:60] == 0).all())
+    assert judged(model) == pytest.approx(min(task.looks[6:]), rel=1e-5)

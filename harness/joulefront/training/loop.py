@@ -52,7 +52,8 @@ def fit(
     training ends after so many epochs without a lower loss there, and the weights are the best that an epoch ended with;
     the learning rate is high at first, so a patience of less than half of the epochs may give up too soon. What
     ``masks`` name stays zero. ``on_step``, called before each step with its number (from 0) and how many there are, sees
-    ``model`` in eval mode on the CPU and returns other masks from then on, or None.
+    ``model`` in eval mode on the CPU and returns other masks from then on, or None; then training does not end early, and
+    the best weights are the best since the masks last changed.
 
     Raises ConfigError when there is nothing to train on, for a teacher of a task that does not classify and for masks
     that do not fit the model, and TrainError when the loss stops being finite.
@@ -94,7 +95,8 @@ def fit(
                 torch.autograd.backward(loss)
                 optimizer.step()
                 zeros.restore()
-                if best and (step + 1) % steps_per_epoch == 0 and best.look(model, place=place):
+                is_looked_at = (step + 1) % steps_per_epoch == 0 or step + 1 == steps
+                if best and is_looked_at and best.look(model, place=place) and on_step is None:
                     break
             if best:
                 best.restore(model)
