@@ -167,7 +167,7 @@ class Maker:
         model = load(
             self._task.model, self._task.example, self.space.pruning(genome), made.weights, groups=self._groups
         )
-        return training.evaluate(model, self._task, "test")
+        return training.evaluate(model, self._task, "test", device=self._device)
 
     def _recover(self, genome: Genome, fidelity: Fidelity, folder: Path) -> dict[str, Any]:
         """Cut the network, give it its accuracy back, judge it, and leave its weights in ``folder``."""
@@ -186,7 +186,12 @@ class Maker:
         )
         if replace(pruning, criterion="") != replace(self._unpruned, criterion=""):  # that stays what the user trained
             training.recalibrate(
-                model, self._task, batches=config.recalibrate_batches, batch_size=config.batch_size, seed=_SEED
+                model,
+                self._task,
+                batches=config.recalibrate_batches,
+                batch_size=config.batch_size,
+                seed=_SEED,
+                device=self._device,
             )
             training.fit(
                 model,
@@ -204,7 +209,7 @@ class Maker:
                 masks=masks_of(model) if any(pruning.sparsity.values()) else None,
             )
         limit = config.screen_examples if fidelity == "screen" else None
-        score = training.evaluate(model, self._task, "validation", limit=limit, seed=_SEED)
+        score = training.evaluate(model, self._task, "validation", limit=limit, seed=_SEED, device=self._device)
         cost = count(model, self._task.example)
         save(model, folder / _WEIGHTS)
         return {

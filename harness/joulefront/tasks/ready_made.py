@@ -116,7 +116,8 @@ def _task(name: str, model_name: str, recipes: dict[str, Recipe], splits: Splits
     precision = training.resolve_precision("auto")
 
     def train(model: nn.Module) -> None:
-        training.fit(model, task, **asdict(recipe), seed=SEED, precision=precision)
+        # On the processor whatever else is there: a GPU would give other weights under the same key.
+        training.fit(model, task, **asdict(recipe), seed=SEED, precision=precision, device="cpu")
 
     trained_once(
         model,
