@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from joulefront.terminal import as_json_option, devices_option, results_only, show
+from joulefront.terminal import as_json_option, devices_option, named, results_only, show
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", callback=named)
 @click.option("--device", help="Measure the latency of each network on this device; without it none is shown.")
 @click.option(
     "--widths", type=click.IntRange(min=1), default=4, show_default=True, help="So many widths of each group."
