@@ -95,9 +95,8 @@ class SshServer:
         self.forwards = {}
         self.commands = []
         self._transports = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._listen(0)
         self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._accept, args=(self._socket,), daemon=True).start()
 
     @property
     def host_key_line(self):
@@ -127,13 +126,22 @@ class SshServer:
 
     def stop(self):
         """Listen no more, and cut every connection."""
+        # Not closed before its thread has left it: the next server's socket may get its number, and the thread that server's
+        # connections.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         self._socket.close()
         self.drop()
 
     def start(self):
         """Listen again, on the same port."""
-        self._socket = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, args=(self._socket,), daemon=True).start()
+        self._listen(self.port)
+
+    def _listen(self, port):
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self._accepting = threading.Thread(target=self._accept, args=(self._socket,), daemon=True)
+        self._accepting.start()
 
     def close(self):
         self.stop()
@@ -163,6 +171,8 @@ class SshServer:
     def execute(self, channel, command):
         """Run a command as sshd does: by a shell, with the channel as its stdin, stdout and stderr."""
         self.commands.append(command)
+        # What the client answers is read when it has been told that the command begins: not after it was told that it ended.
+        channel.get_transport().global_request("keepalive@lag.net", wait=True)
         environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], "SSH_CONNECTION": "127.0.0.1 1 127.0.0.1 22"}
         process = subprocess.Popen(
             ["/bin/sh", "-c", command],
