@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,21 +63,15 @@ def _lines(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [("warning", warning) for warning in document["warnings"]]
     size_b = sum(file["size_b"] for file in document["files"].values())
     lines.append(("folder", f"{document['out']}: {len(document['files']) + 1} files, {size_b / 1e3:,.1f} kB"))
-    lines.append(
-        ("in torch", f"cd {shlex.quote(document['out'])}; python3: from rebuild import rebuild; rebuild(YourModel())")
-    )
+    lines.append(("in torch", "in that folder: from rebuild import rebuild; model = rebuild(YourModel())"))
     return lines
 
 
 def _takes(step: Mapping[str, Any]) -> str:
-    of = {
-        "units": f"{step['granularity']}s",
-        "macs": f"MACs, by {step['granularity']}",
-        "params": f"parameters, by {step['granularity']}",
-    }
-    used = "" if step["used"] else "; given up"
+    kind = step["granularity"]
+    of = {"units": f"{kind}s", "macs": f"MACs, by {kind}", "params": f"parameters, by {kind}"}[step["of"]]
     begins = f", from step {step['start']}" if step["start"] != step["step"] - 1 else ""
-    return f"{step['ratio']:.1%} of {of[step['of']]}{begins}{used}"
+    return f"{step['ratio']:.1%} of {of}{begins}{'' if step['used'] else '; given up'}"
 
 
 def _figures(figures: Mapping[str, Any]) -> tuple[str, ...]:
