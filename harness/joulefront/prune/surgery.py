@@ -41,12 +41,19 @@ def cut(
     """
     groups = groups or find_groups(model, example)
     evidence = evidence or Evidence(model, None, example, groups)
-    keep = {
+    return shrink(model, example, groups, kept_channels(pruning, criterion, groups, evidence), pruning.dropped)
+
+
+def kept_channels(pruning: Pruning, criterion: Criterion, groups: Groups, evidence: Evidence) -> dict[str, Tensor]:
+    """The channels of each group that is cut, ascending, that ``cut`` keeps of the model of the ``groups`` and ``evidence``.
+
+    Raises as ``cut``.
+    """
+    return {
         group.name: _best(group, width, score(evidence.group(group.name), criterion))
         for group, width in _chosen(groups, pruning)
         if width < group.channels
     }
-    return shrink(model, example, groups, keep, pruning.dropped)
 
 
 def cut_to(model: nn.Module, example: Example, pruning: Pruning, *, groups: Groups | None = None) -> nn.Module:
