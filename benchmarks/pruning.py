@@ -3,7 +3,7 @@
     python benchmarks/pruning.py [--folder DIR] [--seeds N] [--epochs E] [--models cnn_bn,resnet20] [--criteria a,b] [--report]
 
 On Fashion-MNIST (Debian's dataset-fashion-mnist). A network of each model is cut to 50 and 30 % of its multiply-accumulates:
-ours by each criterion with the same share of every layer (and once by one global ranking), torch-pruning's as its README
+ours by each criterion with the same share of every layer that it can judge (and once by one global ranking), torch-pruning's as its README
 has it (BasePruner with GroupMagnitudeImportance, one share for every layer). All are recovered alike: BatchNorm recalibrated,
 then fine-tuned from the same weights over the same examples in the same order. A seed draws that order, what criteria see of the
 data, and the random criterion. Accuracies are those of the 10,000 test images; what two networks differ by is taken in pairs,
@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from joulefront import plugins, training
 from joulefront.cache import write_durably
 from joulefront.config import Plugin
+from joulefront.errors import ConfigError
 from joulefront.protocols import Task
 from joulefront.prune import READY
 from joulefront.prune.candidate import Remembered, prune
@@ -70,10 +71,13 @@ def ours(task: Task, criterion: str, share: float, seed: int) -> nn.Module:
     groups = find_groups(task.model, task.example)
     evidence = Evidence(task.model, task, task.example, groups, seed=seed)
     predicted = Predictor(task.model, task.example, groups)
-    stocks = {
-        group.name: Stock(group.channels, score(evidence.group(group.name), judge), least=max(1, group.channels // 16))
-        for group in groups.groups
-    }
+    stocks = {}
+    for group in groups.groups:
+        try:
+            scores = score(evidence.group(group.name), judge)
+        except ConfigError:  # it cannot judge this group, such as one without a BatchNorm: that stays whole
+            continue
+        stocks[group.name] = Stock(group.channels, scores, least=max(1, group.channels // 16))
     widths = kept_at_cost(
         lambda gone: kept(stocks, gone, "global" if scope == "global" else "uniform"),
         lambda left: predicted(Pruning(left)).macs,
