@@ -174,8 +174,15 @@ def tune(device: str, model: str, seconds: float, threads: int, shapes: tuple[st
     "--out", type=click.Path(path_type=Path), help="The new folder to write; pruned/ and MODEL's name by default."
 )
 @click.option("--onnx", is_flag=True, help="Write the pruned model as an ONNX file as well.")
+@click.option(
+    "--figure",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the widths that are left as well: a .png, .svg or .pdf file.",
+)
 @as_json_option
-def prune(model: str, seed: int, out: Path | None, onnx: bool, as_json: bool, **options: Any) -> None:
+def prune(
+    model: str, seed: int, out: Path | None, onnx: bool, figure: Path | None, as_json: bool, **options: Any
+) -> None:
     """Prune MODEL, recover it, and write it into a folder; no device is needed.
 
     MODEL is a task: file.py:object, module:object or a ready-made name. docs/pruning.md explains what there is to choose.
@@ -189,6 +196,10 @@ def prune(model: str, seed: int, out: Path | None, onnx: bool, as_json: bool, **
     from joulefront.report.prune_table import table
     from joulefront.study_file import name_of
 
+    if figure is not None:
+        from joulefront.report import canvas
+
+        canvas.check(figure)  # rather now than when all is done
     folder = out or Path("pruned") / name_of(model)
     asked, how = removals(options), recovery(options)
     with results_only(), progress() as listener:
@@ -199,6 +210,13 @@ def prune(model: str, seed: int, out: Path | None, onnx: bool, as_json: bool, **
         pruned = prune_model(task, *asked, recovery=how, seed=seed, listener=listener, folder=Path.cwd())
         listener.stage(f"writing {folder}")
         document = write(folder, pruned, task, model, asked, how, as_onnx=onnx)
+    if figure is not None:
+        from joulefront.prune.groups import find_groups
+        from joulefront.report.widths_figure import draw
+
+        full = {group.name: group.channels for group in find_groups(task.model, task.example).groups}
+        left = document["pruned"]["macs"] / document["unpruned"]["macs"]
+        draw(full, pruned.pruning, f"{model}: {left:.0%} of the multiply-accumulates left", figure)
     show(document, as_json, table)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -28,11 +28,11 @@ _MULTIPLE = 8  # where no device says how long its vectors are
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be looked at: the model's name, the criterion's, how many widths of each group, and how many examples of
-    the validation split judge a network (None: all)."""
+    """What is to be looked at: the model's name, what judges its channels, how many widths of each group, and how many
+    examples of the validation split judge a network (None: all)."""
 
     model: str
-    criterion: str = "l2"
+    criterion: Plugin = field(default_factory=lambda: Plugin(kind="l2"))
     widths: int = 4
     examples: int | None = None
 
@@ -59,9 +59,7 @@ def sensitivity(wanted: Wanted, device: str | None, threads: int, listener: List
             "by a ready-made name; 'joulefront measure' times an ONNX file as it is"
         )
     task = load_task(Plugin(kind=wanted.model), Path.cwd(), needs_data=True)
-    criterion: Criterion = plugins.build(
-        Plugin(kind=wanted.criterion), prune.READY, folder=Path.cwd(), where="--criterion"
-    )
+    criterion: Criterion = plugins.build(wanted.criterion, prune.READY, folder=Path.cwd(), where="--criterion")
     if device is None:
         return Survey(wanted, task, criterion, listener).run(None)
     from joulefront.bench.bench import Bench as RealBench
@@ -97,7 +95,7 @@ class Survey:
             measured, done = self._measured(place, whole, made)
         return Sensitivity(
             model=wanted.model,
-            criterion=wanted.criterion,
+            criterion=" ".join([wanted.criterion.kind, *(f"{k}={v}" for k, v in wanted.criterion.arguments.items())]),
             score=alone.score,
             params=alone.cost.params,
             macs=alone.cost.macs,

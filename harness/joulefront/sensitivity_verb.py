@@ -15,7 +15,13 @@ from joulefront.terminal import as_json_option, devices_option, named, results_o
 @click.option(
     "--widths", type=click.IntRange(min=1), default=4, show_default=True, help="So many widths of each group."
 )
-@click.option("--criterion", default="l2", show_default=True, help="What judges which channels go.")
+@click.option(
+    "--criterion",
+    default="l2",
+    show_default=True,
+    help="What judges which channels go: a name, package.module:object, file.py:object, or a table with arguments: "
+    '\'{kind = "standard-score", of = "outputs"}\'.',
+)
 @click.option(
     "--examples",
     type=click.IntRange(min=1),
@@ -45,6 +51,7 @@ def sensitivity(
     hidden units, each at several widths, and its residual blocks, each taken out. Nothing is fine-tuned, or written but the
     figure.
     """
+    from joulefront.prune_options import plugin
     from joulefront.report import sensitivity_document, sensitivity_table
     from joulefront.report.progress import progress
     from joulefront.sensitivity import Wanted
@@ -55,7 +62,8 @@ def sensitivity(
 
         canvas.check(figure)  # rather now than in some minutes
     with results_only(), progress() as listener:
-        found = look(Wanted(model, criterion, widths, examples), device, threads, listener)
+        wanted = Wanted(model, plugin(criterion, "--criterion"), widths, examples)
+        found = look(wanted, device, threads, listener)
     document = sensitivity_document.document(found)
     if figure is not None:
         from joulefront.report.sensitivity_figure import draw
