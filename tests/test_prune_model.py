@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 
 from joulefront import training
 from joulefront.config import Plugin
-from joulefront.errors import ConfigError
+from joulefront.errors import ConfigError, PruneError
 from joulefront.prune.cost import count
 from joulefront.prune.surgery import drop
 from joulefront.prune.weights import load, save
@@ -155,6 +155,17 @@ def test_single_weights_become_zero_stay_zero_and_are_stored_without_zeros(task:
     assert (pruned.figures.params, pruned.figures.macs) == (pruned.unpruned.params, pruned.unpruned.macs)
     assert pruned.figures.nonzero < 0.35 * pruned.figures.params
     assert pruned.figures.size_b < 0.7 * pruned.unpruned.size_b
+
+
+def test_single_weights_of_a_model_whose_channels_cannot_be_found() -> None:
+    class Odd(nn.Sequential):
+        def forward(self, x: Tensor) -> Any:
+            return {1, super().forward(x).sum()}
+
+    odd = Task(Odd(nn.Linear(4, 8)), (torch.rand(1, 4),))
+    assert zeros(prune(odd, Removal(granularity="weight", ratio=0.5), recovery=NONE).model) == {"0.weight": 0.5}
+    with pytest.raises(PruneError, match="cannot trace the network"):
+        prune(odd, Removal(ratio=0.5), recovery=NONE)
 
 
 def test_globally_some_layers_lose_more_and_the_sum_is_as_asked(task: Task) -> None:

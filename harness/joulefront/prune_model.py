@@ -1,17 +1,18 @@
 """Pruning one model without a device and without a search: take something away, recover, judge; step by step.
 
-from joulefront.prune_model import Recovery, Removal, prune
-pruned = prune(task, Removal(ratio=0.5, of="macs", criterion=Plugin(kind="taylor")), recovery=Recovery(epochs=5))
-pruned.model, pruned.figures.macs, pruned.test
+    from joulefront.prune_model import Recovery, Removal, prune
+    pruned = prune(task, Removal(ratio=0.5, of="macs", criterion=Plugin(kind="taylor")), recovery=Recovery(epochs=5))
+    pruned.model, pruned.figures.macs, pruned.test
+
+A criterion and a schedule are named as in a study file: ``joulefront.config.Plugin``.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -24,10 +25,10 @@ from joulefront.protocols import Criterion, Task
 from joulefront.prune import schedules
 from joulefront.prune.cost import count
 from joulefront.prune.granularities import (
+    NO_GROUPS,
     Blocks,
     Channels,
     Granularity,
-    Name,
     Network,
     There,
     Weights,
@@ -35,64 +36,24 @@ from joulefront.prune.granularities import (
     sparsity_of,
 )
 from joulefront.prune.masks import masks_of
-from joulefront.prune.rationing import Of, Rationing
-from joulefront.prune.ratios import Scope
+from joulefront.prune.rationing import Rationing
 from joulefront.prune.schedules import Schedule, Tried
 from joulefront.prune.storage import serialised
-from joulefront.prune_records import Figures, Pruned, Step, path_to
+from joulefront.prune_records import Figures, Pruned, Recovery, Removal, Step, path_to
+from joulefront.records import Pruning
 from joulefront.study import Listener
 from joulefront.training import Masks
 
+__all__ = ["Pruned", "Recovery", "Removal", "prune"]
+
 _FLOOR = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
-    """What is to be taken away, and how it is chosen.
-
-    ``ratio`` is the share, above 0 and below 1, ``of`` the units of this granularity, of the multiply-accumulates or of the
-    parameters. Without it, a criterion with a threshold takes what scores below its ``cutoff``. ``shares`` gives
-    single groups or layers, or all below a name, a share of their own units instead. ``scope`` says whether the rest
-    lose the same share each (uniform), or whatever ranks lowest among all (global). ``criterion`` is l2 by default, of blocks
-    contribution. Layers below the names ``exclude`` are left alone. Of channels and heads, widths are multiples of
-    ``multiple`` where they can be, and at least the share ``floor``: 0.1, or what the ratio asks for if that is less.
-    """
-
-    granularity: Name = "channel"
-    ratio: float | None = None
-    of: Of = "units"
-    scope: Scope = "uniform"
-    shares: Mapping[str, float] = field(default_factory=dict)
-    criterion: Plugin | None = None
-    schedule: Plugin = Plugin(kind="one-shot")  # noqa: RUF009 -- frozen
-    exclude: tuple[str, ...] = ()
-    multiple: int = 1
-    floor: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
-    """What follows each step: BatchNorm's statistics anew, then ``epochs`` of fine-tuning (see ``training.fit``).
-
-    ``epochs`` are those of every step, so that a schedule of more steps trains longer. ``distillation`` is the share of the
-    loss that is the distance to the unpruned model's outputs.
-    """
-
-    epochs: float = 3.0
-    learning_rate: float = 0.02
-    batch_size: int = 64
-    recalibrate_batches: int = 16
-    distillation: float = 0.0
-    temperature: float = 4.0
-    patience: int | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compute: training.Device = "auto"
+_RECOVERY = Recovery()
 
 
 def prune(
     task: Task,
     *removals: Removal,
-    recovery: Recovery = Recovery(),
+    recovery: Recovery = _RECOVERY,
     seed: int = 0,
     listener: Listener | None = None,
     folder: Path = Path(),
@@ -106,7 +67,10 @@ def prune(
     Raises ConfigError for what cannot be: a ratio, a name, a criterion that cannot judge, a task without the data that
     this takes; PruneError for a model that cannot be cut so; TrainError when fine-tuning fails.
     """
-    run = _Run(task, recovery, seed, listener, folder)
+    # Single weights need no groups, which not every model can be traced for.
+    cuts = any(removal.granularity != "weight" for removal in removals)
+    start = Network.unpruned(task.model, task.example) if cuts else Network(task.model, NO_GROUPS, Pruning())
+    run = _Run(task, start, recovery, seed, listener, folder)
     for removal in removals:
         run.remove(removal)
     return run.result()
@@ -124,7 +88,9 @@ class _Made:
 class _Run:
     """One model's pruning, under way."""
 
-    def __init__(self, task: Task, recovery: Recovery, seed: int, listener: Listener | None, folder: Path) -> None:
+    def __init__(
+        self, task: Task, start: Network, recovery: Recovery, seed: int, listener: Listener | None, folder: Path
+    ) -> None:
         self._task, self._recovery, self._seed, self._listener, self._folder = task, recovery, seed, listener, folder
         if recovery.epochs and task.train is None:
             raise ConfigError(
@@ -135,7 +101,7 @@ class _Run:
         self._steps: list[Step] = []
         self._warnings: list[str] = []
         self._unpruned = self._figures(task.model)
-        self._now = _Made(Network.unpruned(task.model, task.example), self._unpruned, 0)
+        self._now = _Made(start, self._unpruned, 0)
 
     def remove(self, removal: Removal) -> None:
         """One removal, step by step as its schedule asks."""

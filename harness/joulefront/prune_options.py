@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from joulefront.config import Plugin
 from joulefront.errors import ConfigError
-from joulefront.prune_model import Recovery, Removal
+from joulefront.prune_records import Recovery, Removal
 
 _PAIRED = ("ratio", "of", "scope", "criterion", "schedule")
 _FLOORED = ("iterative", "adaptive")

@@ -1,15 +1,63 @@
-"""What pruning a model came to: the records of ``joulefront prune``, and their document."""
+"""What pruning a model is asked to do, and what it came to: the records of ``joulefront prune``, and their document."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from joulefront.config import Plugin
+from joulefront.prune.granularities import Name
+from joulefront.prune.rationing import Of
+from joulefront.prune.ratios import Scope
 from joulefront.records import Estimate, Pruning, Score
+from joulefront.training import Device
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What is to be taken away, and how it is chosen.
+
+    ``ratio`` is the share, above 0 and below 1, ``of`` the units of this granularity, of the multiply-accumulates or of the
+    parameters. Without it, a criterion with a threshold takes what scores below its ``cutoff``. ``shares`` gives
+    single groups or layers, or all below a name, a share of their own units instead. ``scope`` says whether the rest
+    lose the same share each (uniform), or whatever ranks lowest among all (global). ``criterion`` is l2 by default, of blocks
+    contribution. Layers below the names ``exclude`` are left alone. Of channels and heads, widths are multiples of
+    ``multiple`` where they can be, and at least the share ``floor``: 0.1, or what the ratio asks for if that is less.
+    """
+
+    granularity: Name = "channel"
+    ratio: float | None = None
+    of: Of = "units"
+    scope: Scope = "uniform"
+    shares: Mapping[str, float] = field(default_factory=dict)
+    criterion: Plugin | None = None
+    schedule: Plugin = Plugin(kind="one-shot")  # noqa: RUF009 -- frozen
+    exclude: tuple[str, ...] = ()
+    multiple: int = 1
+    floor: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What follows each step: BatchNorm's statistics anew, then ``epochs`` of fine-tuning (see ``training.fit``).
+
+    ``epochs`` are those of every step, so that a schedule of more steps trains longer. ``distillation`` is the share of the
+    loss that is the distance to the unpruned model's outputs.
+    """
+
+    epochs: float = 3.0
+    learning_rate: float = 0.02
+    batch_size: int = 64
+    recalibrate_batches: int = 16
+    distillation: float = 0.0
+    temperature: float = 4.0
+    patience: int | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compute: Device = "auto"
 
 
 @dataclass(frozen=True, slots=True)

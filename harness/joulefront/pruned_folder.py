@@ -24,8 +24,7 @@ from joulefront.export import card, folder, onnx, weights
 from joulefront.prepare import checkable
 from joulefront.protocols import Task
 from joulefront.prune.storage import serialised
-from joulefront.prune_model import Recovery, Removal
-from joulefront.prune_records import Pruned
+from joulefront.prune_records import Pruned, Recovery, Removal
 from joulefront.records import Array
 from joulefront_agent import wire
 

@@ -8,12 +8,13 @@ from typing import Literal
 
 from joulefront.prune.granularities.blocks import Blocks
 from joulefront.prune.granularities.channels import Channels
-from joulefront.prune.granularities.network import Granularity, Network, There, check_excluded
+from joulefront.prune.granularities.network import NO_GROUPS, Granularity, Network, There, check_excluded
 from joulefront.prune.granularities.weights import Weights, sparsity_of
 
 Name = Literal["channel", "head", "weight", "block"]
 
 __all__ = [
+    "NO_GROUPS",
     "Blocks",
     "Channels",
     "Granularity",

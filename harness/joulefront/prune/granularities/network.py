@@ -22,7 +22,7 @@ There = Mapping[str, Tensor]
 """Which units there are, ascending, by the name of the group or layer that has them: (units,) each."""
 
 NO_GROUPS = Groups((), {}, ())
-"""For evidence of single weights alone."""
+"""For what is about single weights alone."""
 
 
 @dataclass(frozen=True, slots=True)
