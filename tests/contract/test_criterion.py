@@ -239,7 +239,7 @@ def test_l1_and_l2_are_norms_over_all_that_produces_the_channel() -> None:
 
 
 def test_lamp_is_a_share_of_the_squares_that_are_as_large() -> None:
-    """Lee 2021, equation 2: 1, 9 and 4 as shares of 14, 9 and 13."""
+    """Lee 2021, section 2: 1, 9 and 4 as shares of 14, 9 and 13."""
     weights = Channels("layer", 3, [rows([1], [-3], [2])], single=True)
     torch.testing.assert_close(Lamp()(weights), torch.tensor([1 / 14, 1.0, 4 / 13]))
     torch.testing.assert_close(Lamp()(weights), importance.LAMPImportance()(weights.coupled()))
@@ -257,7 +257,7 @@ def test_thresholds_are_in_the_size_of_a_weight() -> None:
 
 
 def test_fpgm_is_the_distance_to_all_other_filters() -> None:
-    """He 2019, equation 6: the middle one of three in a row can be replaced; a filter and its negative are far apart."""
+    """He 2019, section 3: the middle one of three in a row can be replaced; a filter and its negative are far apart."""
     assert Fpgm()(Channels("layer", 3, [rows([0, 0], [3, 4], [6, 8])])).tolist() == [15.0, 10.0, 15.0]
     opposite = Channels("layer", 2, [rows([3], [-3]), rows([4], [-4])])
     assert Fpgm()(opposite).tolist() == [10.0, 10.0]
@@ -308,7 +308,7 @@ def scores_of(evidence: Evidence, criterion: Criterion) -> Any:
 
 
 def test_activations_are_those_behind_the_relu(by_hand: Evidence) -> None:
-    """Channel 0 gives 1, 0, 3, 0, channel 1 gives 0, 2, 0, 0. Hu 2016, equation 1: zeros of 1/2 and 3/4."""
+    """Channel 0 gives 1, 0, 3, 0, channel 1 gives 0, 2, 0, 0. Hu 2016, section 3: zeros of 1/2 and 3/4."""
     assert scores_of(by_hand, Activation()) == [1.0, 0.5]
     assert scores_of(by_hand, Apoz()) == [0.5, 0.25]
     assert scores_of(by_hand, ActivationStd()) == [sqrt(10 / 4 - 1), sqrt(4 / 4 - 0.25)]
@@ -331,7 +331,7 @@ def test_gradients(by_hand: Evidence) -> None:
     """∂output/∂w of channel 0 is 0.5 and 1.5 by example, of channel 1 it is -4 and 0.
 
     Molchanov 2017, section 2.2: w · ∂L/∂w; for a unit that the loss is linear in, that is its contribution.
-    LeCun 1990, section 2.2: h w²/2, with the mean squares 1.25 and 8 of the gradients as h.
+    LeCun 1990, section 2: h w²/2, with the mean squares 1.25 and 8 of the gradients as h.
     """
     assert scores_of(by_hand, Gradient()) == [1.0, 2.0]
     assert scores_of(by_hand, Taylor()) == [1.0, 2.0]
@@ -342,7 +342,7 @@ def test_gradients(by_hand: Evidence) -> None:
 
 
 def test_taylor_takes_the_weights_of_a_unit_together() -> None:
-    """Molchanov 2019, section 3.1: the sum over the unit's weights comes before its absolute value."""
+    """Molchanov 2019, section 3: the sum over the unit's weights comes before its absolute value."""
     given = Channels("layer", 2, [rows([1, 2], [3, 4])], gradients=[rows([1, -0.5], [2, -1])])
     assert Taylor()(given).tolist() == [0.0, 2.0]
 
@@ -423,3 +423,9 @@ def test_a_criterion_that_fails_is_named(evidence: Evidence) -> None:
         score(evidence.group("4"), Odd())
     with pytest.raises(ConfigError, match="Odd fails on layer '8': KeyError"):
         score(evidence.layer("8"), Odd())
+
+
+def test_the_docs_know_each_criterion_and_show_this_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "criteria.md").read_text()
+    assert {kind for kind in READY if f"| `{kind}` |" not in page} == set()
+    assert OWN.strip() in page

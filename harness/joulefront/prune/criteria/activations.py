@@ -29,7 +29,7 @@ class Activation:
 class Apoz:
     """How often the unit is active: score_i = 1 - APoZ_i, the average percentage of zeros as a share.
 
-    Hu 2016 (arXiv:1607.03250, section 3.1, equation 1). The zeros are those that an activation such as ReLU makes: where
+    Hu 2016 (arXiv:1607.03250, section 3). The zeros are those that an activation such as ReLU makes: where
     none follows (GELU, SiLU, a sum behind the ReLU), no value is exactly zero, all units score 1, and the first ones stay.
     """
 
@@ -42,7 +42,7 @@ class ActivationStd:
     """The standard deviation of the unit's activations, over examples and positions.
 
     A unit that hardly varies is nearly a bias to those that read it (Polyak 2015, "Channel-level acceleration of deep face
-    representations", section IV, prunes by the variance; Molchanov 2017, section 2.2).
+    representations", prunes by the variance; Molchanov 2017, section 2.2).
     """
 
     def __call__(self, group: Group) -> Tensor:

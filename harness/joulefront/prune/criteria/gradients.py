@@ -29,9 +29,10 @@ class Taylor:
     """The change of the loss without the unit, to first order: score_i = abs(Σ w · ∂L/∂w).
 
     The sum is over the weights that produce the unit, before its absolute value is taken, since they go together
-    (Molchanov 2019, arXiv:1906.10771, section 3.1, the joint importance of a group of weights; its square root, which has
-    the same order; and Molchanov 2017, arXiv:1611.06440, section 2.2, where the same sum is written as activation times
-    gradient). L is the mean loss over all of the calibration examples. Of single weights abs(w · ∂L/∂w).
+    (Molchanov 2019, arXiv:1906.10771, section 3, the joint importance of a group of weights; its square root, which has
+    the same order). For a filter without bias the sum is also activation times gradient, as in Molchanov 2017
+    (arXiv:1611.06440, section 2.2). L is the mean loss over all of the calibration examples, so that effects of opposite
+    sign on different examples cancel out. Of single weights abs(w · ∂L/∂w).
     """
 
     comparable = True
@@ -44,9 +45,9 @@ class Taylor:
 class Hessian:
     """The change of the loss without the unit, to second order: score_i = Σ ½ h w².
 
-    The saliency of Optimal Brain Damage (LeCun 1990, "Optimal Brain Damage", section 2.2: diagonal, and at a minimum, so
+    The saliency of Optimal Brain Damage (LeCun 1990, "Optimal Brain Damage", section 2: diagonal, and at a minimum, so
     that the first order is left out). h is the diagonal of the empirical Fisher matrix, the mean over examples of the
-    squared gradient, which is the Hessian's where the model fits its data (Molchanov 2019, section 3.1, takes it as well).
+    squared gradient, which is the Hessian's where the model fits its data (Molchanov 2019, section 3, takes it as well).
     """
 
     comparable = True

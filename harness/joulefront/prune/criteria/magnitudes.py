@@ -43,7 +43,7 @@ class L2:
 class Lamp:
     """The square of a unit's norm as a share of those that are at least as large: comparable between layers.
 
-    score_i = ‖W_i‖² / Σ_{j: ‖W_j‖ ≥ ‖W_i‖} ‖W_j‖² (LAMP; Lee 2021, arXiv:2010.07611, equation 2), which the paper gives
+    score_i = ‖W_i‖² / Σ_{j: ‖W_j‖ ≥ ‖W_i‖} ‖W_j‖² (LAMP; Lee 2021, arXiv:2010.07611, section 2), which the paper gives
     for single weights. Within a group the order is that of L2, and the largest unit scores 1: so that each layer keeps at
     least one. It differs from L2 only where units of several layers are ranked together. Of equal units each counts the
     others that come after it, as in the paper. Not torch-pruning's: there the sum of the larger ones is a difference of

@@ -2,7 +2,7 @@
 
 They count more than ours of the same name: the weights that read the channel and the scales of its BatchNorms as well as
 the weights that produce it, each layer with the same say; and they divide by the group's mean, so that groups can be
-ranked together (DepGraph; Fang 2023, arXiv:2301.12900, section 3.3). Formulas: ``torch_pruning.pruner.importance``.
+ranked together (DepGraph; Fang 2023, arXiv:2301.12900, "Group-level Pruning"). Formulas: ``torch_pruning.pruner.importance``.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from joulefront.protocols import Group
 class Fpgm:
     """How far a filter is from all of the others: one near their geometric median can be replaced by them.
 
-    score_i = Σ_j ‖W_i - W_j‖, the filters of all coupled layers taken as one vector (He 2019, arXiv:1811.00250, section
-    3.3, equation 6). Scaling the group keeps the order. Not torch-pruning's: that one squares each weight before it takes
-    the distance, so that a filter and its negative are the same to it, and counts the layers that read the channel as well.
+    score_i = Σ_j ‖W_i - W_j‖, the filters of all coupled layers taken as one vector (FPGM; He 2019, arXiv:1811.00250,
+    section 3). Scaling the group keeps the order. Not torch-pruning's: that one squares each weight before it takes the
+    distance, so that a filter and its negative are the same to it, and counts the layers that read the channel as well.
     Raises ConfigError for single weights, which have no others to be replaced by.
     """
 
