@@ -15,7 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from joulefront.prune.space import find_space
-from joulefront.prune.surgery import cut_to_widths
+from joulefront.prune.surgery import cut_to
+from joulefront.records import Pruning
 from joulefront.tasks.models import by_name, resnet20
 
 Network = tuple[nn.Module, tuple[int, ...]]
@@ -38,7 +39,7 @@ def pruned(model: nn.Module, shape: tuple[int, ...], keep: float, *, odd: bool =
         cut = min((w for w in gene.options if w % 2 or not odd), key=lambda w: abs(w - wanted))
         return int(min((w for w in gene.options if w >= cut and w % up_to == 0), default=gene.options[-1]))
 
-    return cut_to_widths(model, example, {gene.name: width(gene) for gene in space.genes}).eval()
+    return cut_to(model, example, Pruning({gene.name: width(gene) for gene in space.genes})).eval()
 
 
 def macs(model: nn.Module, x: Tensor) -> int:

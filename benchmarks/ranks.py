@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from joulefront.prune.space import find_space
-from joulefront.prune.surgery import cut_to_widths
+from joulefront.prune.surgery import cut_to
 from joulefront.records import Target
 from joulefront.search.start import independent
 
@@ -45,7 +45,7 @@ def _of_kind(kind: str, target: Target, folder: Path, rounds: int, count: int) -
     padded: list[int] = []
     for number in range(count):
         print(f"{kind}, {target.threads} thread(s): compiling {number + 1} of {count}", file=sys.stderr, flush=True)
-        model = cut_to_widths(whole, (x,), space.pruning(independent(space, rng)).widths).eval()
+        model = cut_to(whole, (x,), space.pruning(independent(space, rng))).eval()
         contestants[f"joulefront {number}"] = Ours(build(model, shape, target, folder).library, x)
         contestants[f"onnxruntime {number}"] = OnnxRuntime(onnx_file(model, x, folder), x, target.threads)
         for products, multiple in ((macs, 1), (padded, target.vector_floats)):

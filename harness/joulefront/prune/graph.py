@@ -147,7 +147,7 @@ class Tracing:
             raise Fixed(f"{tensor!r} is computed from other parameters")
         size = self._sizes[tensor][dim]
         if int(owned.max()) >= size:
-            raise Fixed(f"torch-pruning finds more channels in {tensor.rpartition('.')[0]!r} than it has")
+            raise Fixed(f"torch-pruning finds more channels in {tensor.rpartition('.')[0] or tensor!r} than it has")
         return Axis(tensor, dim, size, owned, writes)
 
 

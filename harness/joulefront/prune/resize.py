@@ -204,15 +204,25 @@ class FewerHeads(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """As torch's: (batch, length, width) each, or (length, batch, width) unless ``batch_first``."""
         q, k, v = self._projected(query, key, value)
+        if (
+            not need_weights and attn_mask is None and key_padding_mask is None
+        ):  # one operator, which compiles to one kernel
+            dropout = {"dropout_p": self.dropout} if self.training else {}
+            y = F.scaled_dot_product_attention(q, k, v, **dropout)
+            return self._out(y), None
         scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)
         if attn_mask is not None:
             scores = _masked(scores, attn_mask if attn_mask.dim() == 2 else attn_mask.reshape(scores.shape))
         if key_padding_mask is not None:
             scores = _masked(scores, key_padding_mask[:, None, None])
         weights = F.dropout(scores.softmax(-1), self.dropout, self.training)
-        y = self.out_proj((weights @ v).transpose(1, 2).flatten(2))
         shown = None if not need_weights else weights.mean(1) if average_attn_weights else weights
-        return y if self.batch_first else y.transpose(0, 1), shown
+        return self._out(weights @ v), shown
+
+    def _out(self, x: Tensor) -> Tensor:
+        """What is behind the heads."""
+        y: Tensor = self.out_proj(x.transpose(1, 2).flatten(2))
+        return y if self.batch_first else y.transpose(0, 1)
 
     def _projected(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values: (batch, heads, length, size) each."""

@@ -66,13 +66,6 @@ def cut_to(model: nn.Module, example: Example, pruning: Pruning, *, groups: Grou
     return shrink(model, example, groups, keep, pruning.dropped)
 
 
-def cut_to_widths(
-    model: nn.Module, example: Example, widths: Mapping[str, int], *, groups: Groups | None = None
-) -> nn.Module:
-    """As ``cut_to``, where only channels go."""
-    return cut_to(model, example, Pruning(widths), groups=groups)
-
-
 def drop(model: nn.Module, names: Collection[str]) -> nn.Module:
     """A copy of ``model`` with nn.Identity in the place of the modules ``names``; whether it runs is not looked at.
 
