@@ -37,14 +37,13 @@ def around(visit: Visit, drift: Sequence[Drift]) -> tuple[float, ...]:
 
 
 def undrifted(trial: Trial, ratio: float) -> Trial:
-    """A trial as it would be if drift had made its latency ``ratio`` times what it was."""
-    if "latency_s" not in trial.objectives:
-        return trial
-    low, high = trial.intervals["latency_s"]
+    """A trial as it would be if drift had made its latency, of whatever percentile, ``ratio`` times what it was."""
+    drifted = [name for name in ("latency_s", "latency_p99_s") if name in trial.objectives]
+    ends = {name: trial.intervals[name] for name in drifted}
     return replace(
         trial,
-        objectives={**trial.objectives, "latency_s": trial.objectives["latency_s"] / ratio},
-        intervals={**trial.intervals, "latency_s": (low / ratio, high / ratio)},
+        objectives={**trial.objectives, **{name: trial.objectives[name] / ratio for name in drifted}},
+        intervals={**trial.intervals, **{name: (low / ratio, high / ratio) for name, (low, high) in ends.items()}},
     )
 
 

@@ -176,7 +176,7 @@ def _text(document: Document, label: str, index: int) -> str:
         f"<b>{plain(label)}</b>: trial {measured['trial']}"
         + (f" of {plain(measured['home'])}" if measured["visit"] else "")
     ]
-    for name in ("error", "latency_s", "energy_j"):
+    for name in dict.fromkeys(("error", "latency_s", "energy_j", *measured["objectives"])):
         found = value(measured, name)
         if found is not None:
             word = measured["provenance"].get(name)
