@@ -53,7 +53,7 @@ class BnScale:
             raise ConfigError(
                 "it judges channels, not single weights: take 'l1'"
                 if group.single
-                else "no BatchNorm scales its channels: take another criterion, or leave the layer out (space.exclude)"
+                else "no BatchNorm scales its channels: take another criterion, or exclude that layer"
             )
         return _scores(importance.BNScaleImportance()(group.coupled()))
 
