@@ -68,12 +68,12 @@ AXES = {
         Axis("f1_error", "F1 error (validation)", "F1 error", "%", 100.0),
         Axis("loss", "validation loss", "loss", "", 1.0),
         Axis("latency_s", "latency", "latency", "ms", 1e3),
-        Axis("latency_p99_s", "latency, 99th percentile", "latency p99", "ms", 1e3),
+        Axis("latency_p99_s", "latency p99", "latency p99", "ms", 1e3),
         Axis("energy_j", "energy", "energy", "mJ", 1e3),
         Axis("params", "parameters", "parameters", "", 1.0, is_counted=True),
         Axis("macs", "MACs", "MACs", "", 1.0, is_counted=True),
         Axis("size_b", "library", "library", "MB", 1e-6),
-        Axis("packed_b", "library, packed", "packed", "MB", 1e-6),
+        Axis("packed_b", "packed library", "packed", "MB", 1e-6),
         Axis("memory_b", "peak memory", "memory", "MB", 1e-6),
     )
 }
