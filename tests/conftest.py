@@ -3,11 +3,18 @@
 Each of the processes has a cache and locks of its own: no test waits for another, and none finds what another one made.
 """
 
+from __future__ import annotations
+
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from joulefront.workers import Workers
 
 # Before anything of the project is imported, and for the processes that tests start too: the user's cache stays untouched.
 _CACHE = tempfile.TemporaryDirectory(prefix="joulefront-tests-")
@@ -48,3 +55,20 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("JOULEFRONT_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def one_worker() -> Iterator[type[Workers]]:
+    """See shared_workers.shared: one for all tests of this process."""
+    from shared_workers import shared
+
+    with shared() as workers:
+        yield workers
+
+
+@pytest.fixture
+def shared_workers(one_worker: type[Workers], monkeypatch: pytest.MonkeyPatch) -> type[Workers]:
+    """One worker for all studies of a test, and for those of other tests."""
+    for module in ("study", "estimate"):
+        monkeypatch.setattr(f"joulefront.{module}.Workers", one_worker)
+    return one_worker

@@ -15,8 +15,10 @@ STUDY = 'name = "x"\n[task]\nkind = "digits"\n[prepare]\nworkers = 1\n[search]\n
 SHORT = (
     'device = "here.toml"\n'
     + STUDY
-    + "[recover]\nscreen_epochs = 0.5\nfull_epochs = 0.5\n[measure]\ninterval = 0.5\ntime_s = 0.5\nfull_time_s = 0.5\n"
+    + "[recover]\nscreen_epochs = 0.5\nfull_epochs = 0.5\n[measure]\ninterval = 0.5\ntime_s = 0.1\nfull_time_s = 0.1\n"
+    + "repeats = 2\nfull_repeats = 2\n"
 )
+TINY = SHORT.replace('"digits"', '"models.py:searchable"')
 
 MODELS = """
 import torch
@@ -117,6 +119,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (STUDY.replace('"digits"', '"models.py:fails"'), "RuntimeError: my_weights.pt is not there (models.py, line"),
     ],
 )
+@pytest.mark.usefixtures("shared_workers")
 def test_a_search_that_cannot_begin_says_why(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str | None, expected: str
 ) -> None:
@@ -186,6 +189,7 @@ def test_a_first_study_from_init_to_front(
     assert "search.evaluations was 4, is 5" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("shared_workers")
 def test_limits_that_nothing_meets(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,7 +200,7 @@ def test_limits_that_nothing_meets(
 
 def test_a_full_disk_stops_the_study_and_blames_no_network(here: Path, fresh_cache: Path) -> None:
     """The kernel refuses files above a limit, as it refuses any on a full disk; a library needs more than that."""
-    Path("study.toml").write_text(SHORT)
+    Path("study.toml").write_text(TINY)
     command = "ulimit -f 1000; exec joulefront search study.toml"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
@@ -211,7 +215,7 @@ def test_a_full_disk_stops_the_study_and_blames_no_network(here: Path, fresh_cac
 def test_a_damaged_cache_entry_is_said_and_made_again(
     here: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    Path("study.toml").write_text(SHORT)
+    Path("study.toml").write_text(TINY)
     assert joulefront(monkeypatch, "validate", "study.toml") == 0
     (weights,) = (fresh_cache / "candidates").rglob("weights.safetensors")
     (library,) = (fresh_cache / "artifacts").rglob("model.so")
@@ -302,7 +306,7 @@ def test_what_a_users_code_prints_does_not_spoil_the_result(
 ) -> None:
     with Path("models.py").open("a") as file:
         file.write("\nprint('loading my data')\nimport os; os.write(1, b'and from C\\n')\n")
-    Path("study.toml").write_text(SHORT.replace('"digits"', '"models.py:searchable"'))
+    Path("study.toml").write_text(TINY)
     assert joulefront(monkeypatch, "validate", "study.toml", "--json") == 0
     shown = capfd.readouterr()
     assert json.loads(shown.out)["study"] == "x"

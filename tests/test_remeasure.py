@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from joulefront import cli
 from joulefront.comparison import compare
 from joulefront.config import StudyConfig
 from joulefront.errors import BenchError, ConfigError, Crashed, StoreError, TransportError
-from joulefront.prepare import Recipe
 from joulefront.records import Grade, Job, Measurement, Target
 from joulefront.remeasure import remeasure
 from joulefront.report import comparison_document
@@ -62,24 +60,12 @@ def devices(*benches: Bench) -> BenchOf:
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def searched(tmp_path_factory: pytest.TempPathFactory, one_worker: type[Workers]) -> tuple[Path, Path]:
     """Two studies of one network, on two devices, which share no more than their searches happened to."""
     folder = tmp_path_factory.mktemp("searched")
-    pool = Workers(Recipe("", Path(), TARGET), 1)
-
-    class Shared(Workers):
-        def _start(self) -> ProcessPoolExecutor:
-            return pool._pool
-
-        def close(self) -> None:
-            pass
-
-        def stop(self) -> None:
-            pass
-
     made = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("joulefront.study.Workers", Shared)
+        patch.setattr("joulefront.study.Workers", one_worker)
         for name, device, other in (("here", "local", False), ("there", "other", True)):
             file = folder / f"{name}.toml"
             search = f'kind = "random"\nseed = {int(other)}'
@@ -87,7 +73,6 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
                 study_text(name, search=search, evaluations=8, compiler='tells = "scan"', more=f'device = "{device}"')
             )
             made.append(run(file, folder / "results", Silent(), lambda config, at, other=other: Device(other)))  # type: ignore[misc]
-    pool.close()
     return made[0], made[1]
 
 
@@ -319,7 +304,7 @@ SSE = '[target]\ntriple = "x86_64-linux-gnu"\ncpu = "nehalem"\nvector_floats = 4
 
 
 def test_for_real_by_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shared_workers: type[Workers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def joulefront(*arguments: str) -> dict:  # type: ignore[type-arg]
         monkeypatch.setattr(sys, "argv", ["joulefront", *arguments, "--json"])

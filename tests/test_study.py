@@ -6,8 +6,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,35 +14,14 @@ from joulefront import kept
 from joulefront.errors import BenchError, ConfigError, Crashed, StoreError, TransportError
 from joulefront.front import front_of
 from joulefront.objectives import MACRO, NAMES
-from joulefront.prepare import Recipe
 from joulefront.records import Grade, Job, Trial
 from joulefront.report import documents
 from joulefront.results import of_store, read
 from joulefront.store import Store
 from joulefront.study import run
-from joulefront.workers import Workers
-from simulated import NO_METER, TARGET, Bench, Silent, bench_of, study_text
+from simulated import NO_METER, Bench, Silent, bench_of, study_text
 
-
-@pytest.fixture(scope="module", autouse=True)
-def shared_processes() -> Iterator[None]:
-    """One pool for all studies here: a process takes seconds to load torch, and none of them leaves anything in it."""
-    pool = Workers(Recipe("", Path(), TARGET), 1)
-
-    class Shared(Workers):
-        def _start(self) -> ProcessPoolExecutor:
-            return pool._pool
-
-        def close(self) -> None:
-            pass
-
-        def stop(self) -> None:
-            pass
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("joulefront.study.Workers", Shared)
-        yield
-    pool.close()
+pytestmark = pytest.mark.usefixtures("shared_workers")
 
 
 def study(folder: Path, text: str) -> Path:

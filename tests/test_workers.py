@@ -71,33 +71,34 @@ def deadly_data():
 """
 
 
-def workers_of(folder: Path, kind: str, count: int = 1) -> Workers:
-    (folder / "tasks.py").write_text(TASK)
+def workers_of(folder: Path, kind: str, count: int = 1, text: str = TASK, start: type[Workers] = Workers) -> Workers:
+    folder.mkdir(exist_ok=True)
+    (folder / "tasks.py").write_text(text)
     study = parse(
         study_text().replace('kind = "digits"', f'kind = "tasks.py:{kind}"'), StudyConfig, source="study.toml"
     )
-    return Workers(Recipe(study.model_dump_json(), folder, TARGET), count)
+    return start(Recipe(study.model_dump_json(), folder, TARGET), count)
 
 
 def test_candidates_come_in_the_order_asked_and_do_not_depend_on_the_number_of_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fresh_cache: Path, one_worker: type[Workers]
 ) -> None:
     genomes = [(0,), (3,), (1,), (2,)]
     made = []
-    for count in (1, 2):
-        monkeypatch.setenv("JOULEFRONT_CACHE", str(tmp_path / f"cache-{count}"))
-        with workers_of(tmp_path, "good", count) as workers:
+    for count, start in ((1, one_worker), (2, Workers)):  # of which the one has another cache
+        with workers_of(tmp_path, "good", count, start=start) as workers:
             workers.load()
             made.append([one for one in workers.prepare_all(genomes, "screen") if isinstance(one, Prepared)])
     for found in made:
         assert [one.candidate.pruning.widths for one in found] == [{"0": width} for width in (4, 16, 8, 12)]
     assert [one.candidate.sha256 for one in made[0]] == [one.candidate.sha256 for one in made[1]]
+    assert [one.candidate.key for one in made[0]] == [one.candidate.key for one in made[1]]
 
 
-def test_a_task_that_is_another_one_each_time_is_refused(tmp_path: Path, fresh_cache: Path) -> None:
-    with workers_of(tmp_path, "random_weights") as first:
+def test_a_task_that_is_another_one_each_time_is_refused(tmp_path: Path, one_worker: type[Workers]) -> None:
+    with workers_of(tmp_path / "first", "random_weights", start=one_worker) as first:
         loaded = first.load()
-    with workers_of(tmp_path, "random_weights") as second:
+    with workers_of(tmp_path / "second", "random_weights", start=one_worker) as second:
         second.load()
         second._identity = loaded.identity  # as a second worker of the first pool has it
         with pytest.raises(ConfigError, match=r"\[task\] gives another model each time it is loaded.*seed"):
@@ -105,14 +106,16 @@ def test_a_task_that_is_another_one_each_time_is_refused(tmp_path: Path, fresh_c
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("exits", "SystemExit"), ("absent", "has no 'absent'")])
-def test_a_task_that_cannot_be_loaded_is_one_error(tmp_path: Path, kind: str, expected: str) -> None:
-    with workers_of(tmp_path, kind) as workers, pytest.raises(ConfigError, match=expected):
+def test_a_task_that_cannot_be_loaded_is_one_error(
+    tmp_path: Path, one_worker: type[Workers], kind: str, expected: str
+) -> None:
+    with workers_of(tmp_path, kind, start=one_worker) as workers, pytest.raises(ConfigError, match=expected):
         workers.load()
 
 
-def test_whatever_the_users_data_raises_is_one_line(tmp_path: Path, fresh_cache: Path) -> None:
+def test_whatever_the_users_data_raises_is_one_line(tmp_path: Path, one_worker: type[Workers]) -> None:
     with (
-        workers_of(tmp_path, "broken_data") as workers,
+        workers_of(tmp_path, "broken_data", start=one_worker) as workers,
         pytest.raises(ConfigError, match=r"Strange: image 50 and damaged \(tasks.py, line \d+\)") as caught,
     ):
         workers.load()
@@ -138,8 +141,10 @@ def test_a_worker_that_dies_while_it_loads_is_the_hosts_failure(tmp_path: Path, 
         workers.load()
 
 
-def test_a_test_score_is_refused_for_another_network_than_was_measured(tmp_path: Path, fresh_cache: Path) -> None:
-    with workers_of(tmp_path, "good") as workers:
+def test_a_test_score_is_refused_for_another_network_than_was_measured(
+    tmp_path: Path, one_worker: type[Workers]
+) -> None:
+    with workers_of(tmp_path, "good", start=one_worker) as workers:
         workers.load()
         (made,) = workers.prepare_all([(1,)], "full")
         assert isinstance(made, Prepared)
@@ -149,10 +154,11 @@ def test_a_test_score_is_refused_for_another_network_than_was_measured(tmp_path:
             workers.test([((1,), "0" * 64)])
 
 
-def test_the_key_follows_what_a_candidate_is_made_from(tmp_path: Path, fresh_cache: Path) -> None:
+def test_the_key_follows_what_a_candidate_is_made_from(tmp_path: Path, one_worker: type[Workers]) -> None:
+    folders = iter("abcd")  # a process loads a file once
+
     def key_and_artifact(text: str) -> tuple[str, str]:
-        with workers_of(tmp_path, "good") as workers:
-            (tmp_path / "tasks.py").write_text(text)
+        with workers_of(tmp_path / next(folders), "good", text=text, start=one_worker) as workers:
             workers.load()
             (made,) = workers.prepare_all([(1,)], "screen")
             assert isinstance(made, Prepared)
@@ -167,11 +173,15 @@ def test_the_key_follows_what_a_candidate_is_made_from(tmp_path: Path, fresh_cac
         assert not set(key_and_artifact(TASK.replace(*change))) & set(base)
 
 
-def test_a_study_does_not_go_on_with_other_data(tmp_path: Path, fresh_cache: Path) -> None:
+def test_a_study_does_not_go_on_with_other_data(
+    tmp_path: Path, one_worker: type[Workers], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "study.toml"
     file.write_text(study_text(evaluations=4).replace('kind = "digits"', 'kind = "tasks.py:good"'))
     (tmp_path / "tasks.py").write_text(TASK)
-    run(file, tmp_path / "results", Silent(), bench_of(Bench()))
+    with monkeypatch.context() as patch:
+        patch.setattr("joulefront.study.Workers", one_worker)
+        run(file, tmp_path / "results", Silent(), bench_of(Bench()))
     (tmp_path / "tasks.py").write_text(TASK.replace("torch.arange(64) % 10)", "torch.arange(64) % 9)", 1))
     with pytest.raises(ConfigError, match=r"begun with another task: data was '\w+', is '\w+'; task was"):
         run(file, tmp_path / "results", Silent(), bench_of(Bench()))
