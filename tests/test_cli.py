@@ -140,6 +140,7 @@ def test_what_is_no_study_is_refused(
     assert "no study there" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("shared_workers")
 def test_a_first_study_from_init_to_front(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
