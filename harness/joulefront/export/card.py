@@ -41,7 +41,8 @@ ABOUT = {
     "network.py": "loads and runs model.so from Python, with the standard library alone",
     "run.py": "a program around it: checks, times, and runs the network on files",
     "check.safetensors": "an input and what torch makes of it",
-    "weights.safetensors": "the pruned network's weights; the metadata has its widths, and what is stored without its zeros",
+    "weights.safetensors": "the pruned network's weights; the metadata has its widths, and under sparse the shapes of tensors "
+    "stored without their zeros: NAME#mask has a bit an element, the lowest of a byte first, NAME#values those that are not zero",
     "rebuild.py": "the pruned network in torch, from your own model and these weights",
     "pruned_layers.py": "what that needs to know of layers",
     "model.onnx": "the same network for other runtimes",
