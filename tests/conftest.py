@@ -26,12 +26,11 @@ os.environ["JOULEFRONT_DEVICES"] = f"{_CACHE.name}/devices"
 os.environ["TVM_NUM_THREADS"] = "2"
 
 _MOST_PROCESSES = 8  # each may take 2 GB
-_CHOOSES = ("-m", "-k")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """As many processes as there are cores for whole folders of tests; for what a command line chooses, this one alone."""
-    chosen = any(argument.startswith(_CHOOSES) for argument in config.invocation_params.args)
+    chosen = config.option.keyword or config.option.markexpr not in config.getini("addopts")
     whole = all(Path(path).is_dir() for path in config.option.file_or_dir)
     cores = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
     return cores if whole and not chosen and cores > 1 else 0
