@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -191,3 +192,22 @@ def test_a_disk_that_refuses_is_an_error(tmp_path: Path) -> None:
     net, _ = built("tiny")
     with pytest.raises(StoreError, match="cannot be written"):
         save(net, tmp_path / "no folder" / "weights.safetensors")
+
+
+def test_layers_are_told_that_their_weights_are_of_today(tmp_path: Path) -> None:
+    class Versioned(nn.Linear):
+        _version = 2
+
+        def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any) -> None:
+            assert local_metadata["version"] == 2
+            super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+    net, example = prepared(
+        lambda: Net(lambda n, x: n.head(mean(n.stem(x))), stem=conv(3, 4), head=Versioned(4, 5)),
+    )
+    pruning = Pruning({"stem": 2})
+    small = cut_to(net, example, pruning)
+    save(small, tmp_path / "weights")
+    again = load(net, example, pruning, tmp_path / "weights")
+    with torch.no_grad():
+        torch.testing.assert_close(again(*example), small(*example), rtol=0, atol=0)

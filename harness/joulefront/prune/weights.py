@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -33,7 +34,10 @@ def load(
     """
     small = cut_to(model, example, pruning, groups=groups)
     try:
-        small.load_state_dict(parsed(path.read_bytes()), strict=True)
+        weights = OrderedDict(parsed(path.read_bytes()))
+        # Some modules read the versions of their layers here, and take weights without one for very old.
+        weights._metadata = small.state_dict()._metadata  # type: ignore[attr-defined]
+        small.load_state_dict(weights, strict=True)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error}") from error
     except SafetensorError as error:
