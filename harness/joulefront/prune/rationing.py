@@ -82,6 +82,7 @@ class Rationing:
             return {name: units[name][order[name][:number].sort().values] for name, number in chosen.items()}
 
         if self._of == "units":
+            _check_reachable(stocks, 0.0 if self._ratio is None else ratio)
             return best(choose(0.0 if self._ratio is None else ratio))
         predict = self._predictor(network)
         aim = (1 - ratio) * self._whole
@@ -128,6 +129,17 @@ class Rationing:
         if share >= 1:
             raise ConfigError("all there is scores below the cutoff: a smaller one leaves something")
         return share
+
+
+def _check_reachable(stocks: Mapping[str, Stock], share: float) -> None:
+    """Raise ConfigError where the fewest units that may be left are more than ``share`` leaves, rounding aside."""
+    shared = [stock for stock in stocks.values() if stock.own is None]
+    full = sum(stock.full * stock.size for stock in shared)
+    least = sum(stock.lowest * stock.size for stock in shared)
+    if least - (1 - share) * full >= sum(stock.step * stock.size for stock in shared) > 0:
+        raise ConfigError(
+            f"--ratio {share:g}: --floor and --multiple leave at least {least / full:.1%}: make them smaller, or the ratio"
+        )
 
 
 def _named(shares: Mapping[str, float], there: There) -> dict[str, float]:
