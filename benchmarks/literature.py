@@ -34,8 +34,9 @@ from torch import Tensor, nn
 from joulefront import kept, training
 from joulefront.bench.bench import Bench
 from joulefront.cache import Cache, key_of, write_durably
+from joulefront.compiled import compiled_model, load_compiler
 from joulefront.config import CompileConfig, MeasureConfig
-from joulefront.prepare import compiled_model, load_compiler, model_key
+from joulefront.loaded import model_key
 from joulefront.protocols import Task
 from joulefront.prune.candidate import Remembered, prune
 from joulefront.prune.criteria.magnitudes import L1

@@ -174,3 +174,8 @@ def disk(what: str) -> Iterator[None]:
         raise StoreError(
             f"{what} cannot be written: {error.strerror or error}; make room, then run the same command again"
         ) from error
+
+
+def short(sha256: str) -> str:
+    """As much of a hash as tells what was changed."""
+    return sha256[:16]

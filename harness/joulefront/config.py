@@ -115,6 +115,11 @@ class RecoverConfig(Table):
         ge=1,
         description="Stop fine-tuning after so many epochs without a lower loss on a tenth of the train split, held out for it.",
     )
+    inherit: bool = Field(
+        default=False,
+        description="In the search, begin with the weights of the nearest larger network that was fine-tuned before: better "
+        "after strong cuts, but networks that had such a start look better than others.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description='Where fine-tuning computes; "auto" is a GPU of this host where torch has one.'
     )

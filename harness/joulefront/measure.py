@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from joulefront.bench.bench import Bench
+from joulefront.compiled import tuned_for
 from joulefront.config import MeasureConfig
-from joulefront.prepare import tuned_for
 from joulefront.records import Artifact, Measurement
 from joulefront.study import Listener
 from joulefront.subject import subject

@@ -188,7 +188,7 @@ def prune(
     MODEL is a task: file.py:object, module:object or a ready-made name. docs/pruning.md explains what there is to choose.
     """
     from joulefront.config import Plugin
-    from joulefront.prepare import load_task
+    from joulefront.loaded import load_task
     from joulefront.prune_model import prune as prune_model
     from joulefront.prune_options import recovery, removals
     from joulefront.pruned_folder import require_room_for, write

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from joulefront.bench import outputs
 from joulefront.cache import require_room
+from joulefront.compiled import checkable
 from joulefront.errors import JoulefrontError
 from joulefront.export import card, folder, onnx, weights
-from joulefront.prepare import checkable
 from joulefront.protocols import Task
 from joulefront.prune.storage import serialised
 from joulefront.prune_records import Pruned, Recovery, Removal

@@ -257,6 +257,7 @@ class Candidate:
     """A pruned, recovered and validated model.
 
     ``key`` is made of what it was made from, ``sha256`` of its weights' bytes; ``score`` is on the validation split.
+    ``parent`` is the genome of the candidate that it began with, None where that was the unpruned network.
     """
 
     key: str
@@ -266,6 +267,7 @@ class Candidate:
     score: Score
     params: int
     macs: int
+    parent: Genome | None = None
 
 
 @dataclass(frozen=True, slots=True)

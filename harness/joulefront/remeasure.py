@@ -14,8 +14,9 @@ from joulefront.cache import Cache
 from joulefront.comparison import labels_of, why_not_judged
 from joulefront.comparison.drift import canary_of, is_canary
 from joulefront.comparison.networks import Identities, Identity, as_trial, model_of, seen_by
+from joulefront.compiled import Compiled, compiled_model, compiler_fact, load_compiler
 from joulefront.errors import BenchError, CandidateError, ConfigError
-from joulefront.prepare import Compiled, compiled_model, compiler_fact, load_compiler, load_searched
+from joulefront.loaded import load_searched
 from joulefront.protocols import Compiler, Task
 from joulefront.prune.weights import load
 from joulefront.records import Candidate, Failure, Trial, Visit

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from joulefront.bench.bench import Bench
 from joulefront.cache import Cache
+from joulefront.compiled import Compiled, compiled_model, load_compiler
 from joulefront.config import CompileConfig, MeasureConfig
 from joulefront.errors import BenchError, CandidateError, ConfigError, DeviceBusy, JoulefrontError, MeterError
-from joulefront.prepare import Compiled, compiled_model, load_compiler, model_key
+from joulefront.loaded import model_key
 from joulefront.records import Measurement, Target
 from joulefront.study import Listener
 from joulefront.tuning.database import NOTHING

@@ -12,9 +12,10 @@ from torch import nn
 from joulefront import plugins, prune
 from joulefront.bench.statistics import median_latency
 from joulefront.cache import Cache
+from joulefront.compiled import compiled_model, load_compiler, tuned_for
 from joulefront.config import CompileConfig, MeasureConfig, Plugin
 from joulefront.errors import CandidateError, ConfigError
-from joulefront.prepare import compiled_model, load_compiler, load_task, model_key, tuned_for
+from joulefront.loaded import load_task, model_key
 from joulefront.protocols import Compiler, Criterion, Task
 from joulefront.prune.alone import Alone
 from joulefront.records import Failure, Job, Measurement

@@ -66,7 +66,9 @@ def ship(study: Path, wanted: str, out: Path, listener: Listener, *, moved: Path
             for name, (package, file) in _SCRIPTS.items()
         },
         "check.safetensors": kept.check(job),
-        "weights.safetensors": weights.with_widths(kept.weights(results.folder, trial).read_bytes(), candidate.pruning.widths),
+        "weights.safetensors": weights.with_widths(
+            kept.weights(results.folder, trial).read_bytes(), candidate.pruning.widths
+        ),
     }
     listener.doing("making the ONNX file (the task is loaded once more)")
     made, about = _onnx(results, trial, job, moved)
@@ -157,7 +159,7 @@ def _onnx(results: Results, trial: Trial, job: Job, moved: Path | None) -> tuple
 
 def _model(results: Results, trial: Trial, moved: Path | None) -> tuple[Any, tuple[Any, ...]]:
     """The pruned network in torch, out of the user's own, and an example input. Raises JoulefrontError."""
-    from joulefront.prepare import load_searched  # torch takes seconds, and a mistake is said before
+    from joulefront.loaded import load_searched  # torch takes seconds, and a mistake is said before
     from joulefront.prune.weights import load
 
     task = load_searched(results, moved)

@@ -17,12 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from joulefront import plugins
+from joulefront.compiled import tuned_for
 from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError, ConfigError, StoreError
 from joulefront.front import front_of, hypervolume, judged, reference_point, unpruned_of
 from joulefront.kept import is_kept, keep
 from joulefront.objectives import why_missing
-from joulefront.prepare import Recipe, tuned_for
+from joulefront.prepare import Recipe
 from joulefront.protocols import Search
 from joulefront.records import Failure, Fidelity, Genome, Grade, Job, Measurement, Prepared, Space, Target, Trial
 from joulefront.search import READY as SEARCHES
@@ -202,7 +203,8 @@ class Study:
         self.listener.doing(f"preparing {len(new)} networks on this host")
         if new:
             self._recall_reference()
-        prepared = self.workers.prepare_all([genome for _, genome in new], fidelity)
+        before = self._inheritable(numbered[0][0]) if fidelity == "screen" else []
+        prepared = self.workers.prepare_all([genome for _, genome in new], fidelity, before)
         if self.bench.shares_host:
             # All of them before the first is measured; for another machine, the host goes on preparing meanwhile.
             prepared = iter(list(prepared))
@@ -217,6 +219,17 @@ class Study:
             self._known[number] = trial
             self.listener.step(trial, self._hypervolume(fidelity))
         return trials
+
+    def _inheritable(self, number: int) -> list[Genome]:
+        """What a candidate of the batch that begins with trial ``number`` may begin with: those of earlier batches, which a
+        replay knows as well, that ran and began with the unpruned network themselves."""
+        if not self.config.recover.inherit:
+            return []
+        return [
+            trial.genome
+            for trial in sorted(self._known.values(), key=lambda trial: trial.number)
+            if trial.number < number and trial.failure is None and trial.candidate and trial.candidate.parent is None
+        ]
 
     def _recall(self, number: int, genome: Genome, fidelity: Fidelity) -> Trial | None:
         """What the store knows of this trial. Raises StoreError when it knows another one by that number."""
@@ -261,7 +274,8 @@ class Study:
         ran = [trial for trial in self._known.values() if trial.candidate and trial.failure is None]
         if ran and self.bench.reference is None:
             largest = max(ran, key=_macs)
-            (made,) = self.workers.prepare_all([largest.genome], largest.fidelity)
+            parent = largest.candidate.parent if largest.candidate else None
+            (made,) = self.workers.prepare_all([largest.genome], largest.fidelity, [parent] if parent else [])
             if isinstance(made, Prepared):
                 self.bench.reference, self._reference_macs = made.job, _macs(largest)
 

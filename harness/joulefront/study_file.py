@@ -25,7 +25,7 @@ def write(out: Path, *, task: str, device: str) -> None:
     Raises ConfigError when ``out`` exists, since a user's file is never overwritten, or cannot be written; for a task that
     a search could not use; and for a device that is not known.
     """
-    from joulefront.prepare import load_task
+    from joulefront.loaded import load_task
 
     if out.exists():
         raise ConfigError(f"{out} exists: give another file with --out, or remove it")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from joulefront.cache import Cache, key_of
+from joulefront.compiled import Compiled, Source, compiled, compiled_model, load_compiler
 from joulefront.config import CompileConfig, Plugin
 from joulefront.errors import ConfigError
-from joulefront.prepare import Compiled, Source, compiled, compiled_model, load_compiler, load_task, model_key
+from joulefront.loaded import load_task, model_key
 from joulefront.protocols import Task
 from joulefront.records import Target
 from joulefront.tuning.database import Snapshot

@@ -60,11 +60,16 @@ class Workers:
         self._identity = loaded.identity
         return loaded
 
-    def prepare_all(self, genomes: Sequence[Genome], fidelity: Fidelity) -> Iterator[Prepared | CandidateError]:
-        """Each genome's candidate, or the reason why there is none, in the order asked."""
-        futures = [self._submit(_prepare, self._identity, genome, fidelity) for genome in genomes]
+    def prepare_all(
+        self, genomes: Sequence[Genome], fidelity: Fidelity, before: Sequence[Genome] = ()
+    ) -> Iterator[Prepared | CandidateError]:
+        """Each genome's candidate, or the reason why there is none, in the order asked.
+
+        ``before`` are those that it may inherit from (see ``Maker.prepare``).
+        """
+        futures = [self._submit(_prepare, self._identity, genome, fidelity, before) for genome in genomes]
         for genome, future in zip(genomes, futures, strict=True):
-            yield self._outcome(genome, fidelity, future)
+            yield self._outcome(genome, fidelity, before, future)
 
     def test(self, candidates: Sequence[tuple[Genome, str]]) -> list[Score]:
         """The test split's score of each fully recovered candidate, given as its genome and the sha256 of its weights.
@@ -100,7 +105,9 @@ class Workers:
         else:
             self.stop()
 
-    def _outcome(self, genome: Genome, fidelity: Fidelity, future: Future[Prepared]) -> Prepared | CandidateError:
+    def _outcome(
+        self, genome: Genome, fidelity: Fidelity, before: Sequence[Genome], future: Future[Prepared]
+    ) -> Prepared | CandidateError:
         try:
             return future.result()
         except CandidateError as error:
@@ -108,7 +115,7 @@ class Workers:
         except BrokenProcessPool:
             # One worker died and took the others' work along: whose fault it was shows when this one runs alone.
             try:
-                return self._submit(_prepare, self._identity, genome, fidelity).result()
+                return self._submit(_prepare, self._identity, genome, fidelity, before).result()
             except CandidateError as error:
                 return error
             except BrokenProcessPool:
@@ -174,11 +181,13 @@ def _load(recipe: Recipe) -> Loaded:
         return Loaded(maker.space, {**maker.identity})
 
 
-def _prepare(recipe: Recipe, identity: Mapping[str, str], genome: Genome, fidelity: Fidelity) -> Prepared:
+def _prepare(
+    recipe: Recipe, identity: Mapping[str, str], genome: Genome, fidelity: Fidelity, before: Sequence[Genome]
+) -> Prepared:
     with _errors_of(ConfigError, "[task] "):
         maker = _same_maker(recipe, identity)
     with _errors_of(TrainError, ""):
-        return maker.prepare(genome, fidelity)
+        return maker.prepare(genome, fidelity, before)
 
 
 def _test(recipe: Recipe, identity: Mapping[str, str], genome: Genome, sha256: str) -> Score:
