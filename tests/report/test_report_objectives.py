@@ -113,6 +113,7 @@ def test_plots_are_over_what_the_study_minimises(results: Results, tmp_path: Pat
 def test_words_name_them(results: Results) -> None:
     assert results.knee
     assert "latency p99" in headline(results)
+    assert "packed library" in headline(results)
     assert "peak memory" in hover(results, results.knee)
     contents = study_contents(results)
     assert contents["provenance"]["memory_b"] == "simulated"

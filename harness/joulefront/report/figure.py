@@ -216,7 +216,7 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
     """A logarithmic axis whose labels are plain numbers, a few in each decade."""
     axes.set_xscale("log")
     decades = math.log10(max(values) / min(values)) if values else 1.0
-    steps: Any = (1,) if decades > 3 else (1, 2, 5) if decades > 0.8 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    steps: Any = (1,) if decades > 3 else (1, 2, 5) if decades > 0.8 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
     axes.xaxis.set_major_locator(LogLocator(subs=steps))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -58,7 +58,7 @@ def _sentence(results: Results) -> str:
     if knee.number == unpruned.number:
         return f"the unpruned network, trial {knee.number}, is {alone}: {_figures(knee, results)}."
     costs = [
-        f"{knee.objectives[name] / unpruned.objectives[name]:.2f} of the unpruned network's {AXES[name].short}"
+        f"{knee.objectives[name] / unpruned.objectives[name]:.2f} of the unpruned network's {AXES[name].label}"
         for name in results.objectives
         if name not in JUDGED and unpruned.objectives[name]
     ]

@@ -8,14 +8,22 @@ provenance: Measured: read on the device by its clock and its meter. Simulated: 
 latency: The median time of one inference by the runtime's own timer: the median of the repeats' medians.
 interval of latency: 95 %, from the spread between the repeats: ± t(0.975, n - 1) · sqrt(π / 2) · s / sqrt(n), with s the
   standard deviation of the n repeats' medians. It says how well that session knows the median, not what another day brings.
+latency p99: The 99th percentile of each repeat's inferences, 100 or more of them: the median of the repeats', and the
+  interval from their spread, as of the latency.
+peak memory: The most that loading the network and running it adds to its process: pages of its own, and those of the
+  library that were touched. While TVM loads a library, it holds the weights several times. The kernel counts in batches, so
+  that about a tenth of a megabyte is noise.
+packed library: Its size as zlib packs it, at level 6: that is where zeros pay.
 interval of energy: 95 %, from the window's edges, the steps of the sensor's counter and the latency's spread. The sensor's
   own gain is not in it. Energy is gross: what the meter covers, idle draw included.
 interval of accuracy: 95 % by Wilson (1927): how it would differ on other examples of the same kind. Networks judged on the
   same examples are compared by value.
+precision, recall, F1 error: 1 less the average over the classes that occur, each of the same weight. Their intervals are
+  95 % by a bootstrap over the examples (Efron 1979).
 front: What no other network beats: at least as good in everything and, beyond the intervals, better in something. Networks
   that measurement cannot tell apart all stay. Screened and settled networks are never mixed.
 hypervolume: The share of a box that the front dominates (Zitzler and Thiele 1999). The box goes from 0 to a little worse
-  than the unpruned network: 20 points of error above its own, 1.1 times its costs. Intervals do not enter.
+  than the unpruned network: 20 points of error above its own, 1 above its loss, 1.1 times its costs. Intervals do not enter.
 knee: The network nearest to the front's ideal point, each objective counted in the front's own range (Zeleny 1973). It is a
   suggestion: what a point of accuracy is worth, only you know.
 """

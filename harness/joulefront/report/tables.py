@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -15,51 +16,61 @@ from joulefront.report.composition import line
 from joulefront.report.pruned import pruning_text
 from joulefront.report.units import milli, percent, quantities, tail
 
-# Objectives that the table of a front has columns for, whatever the study asks.
-_ALWAYS = ("error", "latency_s", "energy_j", "params")
+Column = tuple[str, Callable[[Mapping[str, Any]], str]]
+# Objectives that a front's table has columns for where the study asks nothing else.
+_USUAL = ("error", "latency_s", "energy_j", "params")
 
 
 def front(document: Mapping[str, Any]) -> RenderableType:
-    """A front's document as a table, the unpruned network first, with each network's share of its latency."""
+    """A front's document as a table, the unpruned network first, with each network's share of its latency.
+
+    What a study minimises beyond the usual has a column each, for which what it does not ask makes room.
+    """
     reference = document["reference"]
     points = [point for point in document["front"] if not reference or point["trial"] != reference["trial"]]
     rows = [*([reference] if reference else []), *points]
     on_front = {point["trial"] for point in document["front"]}
-    has_energy = any(point["metrics"]["energy_j"] is not None for point in rows)
-    has_test = any(point["metrics"]["test_accuracy"] is not None for point in rows)
-
     table = Table(
         title=f"{document['study']} on {', '.join(document['devices'])}", title_justify="left", box=SIMPLE_HEAD
     )
-    headings = [
-        "trial",
-        "valid.",
-        *(["test"] if has_test else []),
-        "latency, ms",
-        "share",
-        *(["mJ"] if has_energy else []),
-    ]
-    others = [AXES[name] for name in document["objectives"] if name not in _ALWAYS]
-    for heading in [*headings, "parameters", *(axis.heading for axis in others)]:
+    columns = _columns(document, rows)
+    for heading, _ in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("widths", overflow="fold")
     for row in rows:
-        metrics = row["metrics"]
-        share = f"{metrics['latency_s'] / reference['metrics']['latency_s']:.2f}" if reference else ""
         widths = pruning_text(row)
         table.add_row(
-            str(row["trial"]),
-            percent(metrics["accuracy"]),
-            *([percent(metrics["test_accuracy"])] if has_test else []),
-            _milli(row, "latency_s", 4),
-            share,
-            *([_milli(row, "energy_j", 3)] if has_energy else []),
-            f"{metrics['params']:,}",
-            *(_other(row, axis) for axis in others),
+            *(cell(row) for _, cell in columns),
             f"{widths} (unpruned)" if row is reference else widths,
             style=None if row["trial"] in on_front else "dim",
         )
-    return Group(table, Text("\n".join(_remarks(document, rows))))
+    return Group(table, Text("\n".join(_remarks(document, rows, {heading for heading, _ in columns}))))
+
+
+def _columns(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns of numbers, each with its heading."""
+    asked, reference = document["objectives"], document["reference"]
+    others = [AXES[name] for name in asked if name not in _USUAL]
+
+    def share(row: Mapping[str, Any]) -> str:
+        return f"{row['metrics']['latency_s'] / reference['metrics']['latency_s']:.2f}" if reference else ""
+
+    def has(name: str) -> bool:
+        return any(row["metrics"][name] is not None for row in rows)
+
+    columns: list[Column] = [
+        ("trial", lambda row: str(row["trial"])),
+        ("valid.", lambda row: percent(row["metrics"]["accuracy"])),
+    ]
+    if has("test_accuracy"):
+        columns.append(("test", lambda row: percent(row["metrics"]["test_accuracy"])))
+    if "latency_s" in asked or "latency_p99_s" not in asked:
+        columns += [("latency, ms", lambda row: _milli(row, "latency_s", 4)), ("share", share)]
+    if has("energy_j") and ("energy_j" in asked or not others):
+        columns.append(("mJ", lambda row: _milli(row, "energy_j", 3)))
+    if "params" in asked or not others:
+        columns.append(("parameters", lambda row: f"{row['metrics']['params']:,}"))
+    return [*columns, *((axis.heading, partial(_other, axis)) for axis in others)]
 
 
 def measurement(document: Mapping[str, Any]) -> RenderableType:
@@ -149,14 +160,14 @@ def _milli(row: Mapping[str, Any], name: str, digits: int) -> str:
     return milli(row["metrics"][name], row["intervals"].get(name), digits)
 
 
-def _other(row: Mapping[str, Any], axis: Axis) -> str:
+def _other(axis: Axis, row: Mapping[str, Any]) -> str:
     """A quantity that the study asks for and that has no column of its own otherwise, with its interval as a share."""
     value, interval = row["metrics"][axis.name], row["intervals"].get(axis.name)
     share = f" ±{(interval[1] - interval[0]) / 2 / value:.1%}" if interval and value and axis.name in OF_DEVICE else ""
     return "" if value is None else f"{axis.bare(value)}{share}"
 
 
-def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> list[str]:
+def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]], headings: Container[str]) -> list[str]:
     """What a reader must know to judge the table."""
     trials, volume = document["trials"], document["hypervolume"]
     remarks = [f"{trials['ok']} networks measured, {trials['failed']} failed; {len(document['front'])} on the front."]
@@ -171,7 +182,8 @@ def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> list
     if document["reference"] is None:
         remarks.append(f"No unpruned network to compare with: {document['reference_reason']}.")
     if rows:
-        remarks.append("valid. and test: accuracy on either split. share: of the unpruned network's latency.")
+        share = " share: of the unpruned network's latency." if "share" in headings else ""
+        remarks.append(f"valid. and test: accuracy on either split.{share}")
         remarks.append("Widths are those of: " + ", ".join(rows[0]["widths"]) + ".")
         provenance = rows[0]["provenance"]
         remarks.append(f"Latency: {provenance['latency_s']}. Energy: {provenance['energy_j']}.")

@@ -39,7 +39,7 @@ function trialColumns(study) {
       cell: (trial) => marks(study, trial).map((mark) => badge(mark.text, mark.kind)) },
     { label: "fidelity", value: (trial) => trial.fidelity, cell: (trial) => trial.fidelity, note: "How thoroughly it was recovered and judged" },
   ];
-  for (const axis of study.axes.filter(hasColumn(study))) {
+  for (const axis of study.axes.filter(hasColumn(study)).sort((one, other) => turn(study, one) - turn(study, other))) {
     const word = study.provenance[axis.name];
     columns.push({
       label: axis.title + (word && word !== "mixed" ? ` (${word})` : ""), numeric: true,
@@ -64,6 +64,11 @@ const USUAL = ["accuracy", "test_accuracy", "latency_s", "energy_j", "params", "
 
 function hasColumn(study) {
   return (axis) => axis.name !== "error" && (USUAL.includes(axis.name) || study.objectives.includes(axis.name) || axis.name in study.limits);
+}
+
+// Accuracies come first, then what the study asks.
+function turn(study, axis) {
+  return axis.name.endsWith("accuracy") ? 0 : study.objectives.includes(axis.name) ? 1 : 2;
 }
 
 const GENES = { width: "Channels of", block: "The block", sparsity: "Zeros of", criterion: "Which" };
