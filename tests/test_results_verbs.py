@@ -113,7 +113,7 @@ def test_a_trials_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     for expected in (
         f"trial {settled.number}: settled",
         "simulated, screening grade",
-        "p99 needs 1,000 samples",
+        "no p99: the version that recorded it did not tell",
         "none: a written device has no meter",
         "2 of ours, 1 of them tuned; 1 function of TVM's own loops: cumsum",
         "temperature_c",

@@ -147,7 +147,7 @@ def document(name: str, verdict: Verdict) -> dict[str, Any]:
         "findings": [asdict(finding) for finding in verdict.findings],
         "latency_s": _figure(measured, "latency_s"),
         "energy_j": _figure(measured, "energy_j"),
-        "provenance": measured["provenance"] if measured else {"latency_s": None, "energy_j": None},
+        "provenance": {name: measured["provenance"][name] if measured else None for name in ("latency_s", "energy_j")},
         "notes": list(verdict.notes),
         "facts": _plain(verdict.facts),
     }

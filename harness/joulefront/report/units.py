@@ -30,4 +30,7 @@ def milli(value: float | None, interval: Sequence[float] | None, digits: int = 4
 def tail(document: Mapping[str, Any]) -> str:
     """The 99th percentile of a measurement's document, or why there is none."""
     p99 = document["latency_p99_s"]
-    return f"p99 {milli(p99['median'], p99['interval'])} ms" if p99 else f"no p99: {document['latency_p99_reason']}"
+    if not p99:
+        return f"no p99: {document['latency_p99_reason']}"
+    value, *share = milli(p99["median"], p99["interval"]).split()
+    return " ".join([f"p99 {value} ms", *share])
