@@ -119,8 +119,8 @@ class Criterion(Protocol):
     """Which units of a group to keep.
 
     One that has a threshold has an attribute ``cutoff``, a float: units that score below it go, where the user gives no
-    ratio. One whose scores mean the same in every group, such as a change of the loss, has a true attribute ``comparable``:
-    where all groups are ranked together, they are not divided by their group's mean.
+    ratio. One whose scores were made to be ranked over all groups together, as LAMP's, has a true attribute ``comparable``:
+    they are not divided by their group's mean then.
     """
 
     def __call__(self, group: Group) -> Tensor:

@@ -35,8 +35,6 @@ class Taylor:
     sign on different examples cancel out. Of single weights abs(w · ∂L/∂w).
     """
 
-    comparable = True
-
     def __call__(self, group: Group) -> Tensor:
         return _summed(group, group.gradients, lambda weight, gradient: weight * gradient).abs().float()
 
@@ -49,8 +47,6 @@ class Hessian:
     that the first order is left out). h is the diagonal of the empirical Fisher matrix, the mean over examples of the
     squared gradient, which is the Hessian's where the model fits its data (Molchanov 2019, section 3, takes it as well).
     """
-
-    comparable = True
 
     def __call__(self, group: Group) -> Tensor:
         return _summed(group, group.curvatures, lambda weight, curvature: curvature * weight.square() / 2).float()

@@ -18,7 +18,5 @@ class Contribution:
     score low each, and cannot all go. Raises ConfigError for single weights, of which there are too many.
     """
 
-    comparable = True
-
     def __call__(self, group: Group) -> Tensor:
         return group.losses_without.float()
