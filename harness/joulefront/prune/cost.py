@@ -1,4 +1,4 @@
-"""What a network costs: its parameters and multiply-accumulates, counted, or predicted for any genome."""
+"""What a network costs: its parameters and multiply-accumulates, counted, or predicted for any pruning."""
 
 from __future__ import annotations
 

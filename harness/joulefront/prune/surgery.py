@@ -1,4 +1,4 @@
-"""Cutting a network down to chosen widths."""
+"""Cutting a network down: blocks taken out, channels, heads and hidden units cut."""
 
 from __future__ import annotations
 
