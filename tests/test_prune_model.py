@@ -262,6 +262,21 @@ def test_a_users_own_criterion_and_schedule(task: Task, tmp_path: Path) -> None:
     assert torch.equal(pruned.model.get_submodule("head").weight, task.model.get_submodule("head").weight[:, :4])  # type: ignore[index, arg-type]
 
 
+@pytest.mark.parametrize(
+    ("comparable", "expected"), [(True, {"stem": 4}), (False, {"first.one": 10, "second.one": 10})]
+)
+def test_a_criterion_says_whether_groups_can_be_ranked_as_they_are(
+    task: Task, tmp_path: Path, comparable: bool, expected: dict[str, int]
+) -> None:
+    (tmp_path / f"ranked_{comparable}.py").write_text(
+        f"import torch\n\n\nclass Ranked:\n    comparable = {comparable}\n\n    def __call__(self, group):\n"
+        "        units = torch.arange(group.channels)\n"
+        "        return 1 + units / 1000 if group.name == 'stem' else 100.0 + 10 * units\n"
+    )
+    removal = Removal(ratio=0.1, scope="global", criterion=plugin(f"ranked_{comparable}.py:Ranked"))
+    assert dict(prune(task, removal, recovery=NONE, folder=tmp_path).pruning.widths) == expected
+
+
 def test_without_data_what_needs_none_works(task: Task) -> None:
     bare = Task(task.model, task.example)
     pruned = prune(bare, Removal(ratio=0.5), recovery=NONE)
