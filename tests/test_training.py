@@ -245,6 +245,10 @@ def test_accuracy_of_a_whole_split_and_of_a_part() -> None:
     score = evaluate(task.model, task, "test", batch_size=7)
     assert (score.split, score.examples, score.metric) == ("test", 100, 0.8)
     assert score.error == wilson(1 - 0.8, 100)
+    # By hand: outputs of (1, 0) or (0, 1), of which 80 are right: 50 of 70 of class 0, 30 of 30 of class 1.
+    right, wrong = -math.log(math.e / (math.e + 1)), -math.log(1 / (math.e + 1))
+    assert score.loss == pytest.approx(0.8 * right + 0.2 * wrong, rel=1e-5)
+    assert score.macro["recall_error"].value == pytest.approx(1 - (50 / 70 + 30 / 30) / 2)
     part = evaluate(task.model, task, "validation", limit=30)
     assert part.examples == 30
     assert part == evaluate(task.model, task, "validation", limit=30)
@@ -391,3 +395,19 @@ def test_the_identity_of_randomly_shifted_images_is_the_same_in_every_process() 
     outputs = {subprocess.run([sys.executable, "-c", SHIFTED], capture_output=True, check=True).stdout for _ in "12"}
     assert len(outputs) == 1
     assert len(outputs.pop().strip()) == 64
+
+
+def test_a_layer_that_runs_in_training_alone_and_does_not_fit_is_named() -> None:
+    class Auxiliary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.main, self.head = nn.Linear(2, 2), nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.main(x) + self.head(x) if self.training else self.main(x)
+
+    model = Auxiliary().eval()
+    task = Task(model, torch.zeros(1, 2), blobs(), blobs(), blobs())
+    with pytest.raises(TrainError, match=r"fails in training mode: RuntimeError: .* such as auxiliary heads"):
+        fit(model, task, epochs=1, learning_rate=0.1, batch_size=32, seed=0, precision="float32")
+    assert not model.training

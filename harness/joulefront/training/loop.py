@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from joulefront.errors import ConfigError, TrainError
+from joulefront.errors import ConfigError, JoulefrontError, TrainError
+from joulefront.plugins import describe
 from joulefront.protocols import Task
 from joulefront.training.data import shuffled, split_of
 from joulefront.training.device import Device, Precision, placed
@@ -85,7 +87,7 @@ def fit(
                         best.forget()
                 optimizer.param_groups[0]["lr"] = learning_rate * one_cycle(step, steps)
                 with torch.autocast(place, torch.bfloat16, enabled=half):
-                    outputs = forward(model, inputs, channels_last=half, place=place).float()
+                    outputs = _trained(model, inputs, half, place).float()
                 wanted = targets.to(place)
                 loss = task.loss(outputs, wanted)
                 if taught:
@@ -104,6 +106,19 @@ def fit(
             model.eval()
             set_layout(model, torch.contiguous_format)
             optimizer.zero_grad(set_to_none=True)
+
+
+def _trained(model: nn.Module, inputs: Any, half: bool, place: str) -> Tensor:
+    """The outputs in training mode, in which a model may run layers that its evaluation never did. Raises TrainError."""
+    try:
+        return forward(model, inputs, channels_last=half, place=place)
+    except (JoulefrontError, MemoryError):
+        raise
+    except Exception as error:
+        raise TrainError(
+            f"the model fails in training mode: {describe(error)}. What it runs in training alone, such as auxiliary heads, is "
+            "not cut with the rest: leave it out of the model"
+        ) from error
 
 
 def one_cycle(step: int, steps: int) -> float:
