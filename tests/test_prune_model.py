@@ -323,6 +323,12 @@ def test_what_cannot_be_is_refused_with_a_word(task: Task, removal: Removal, rea
         prune(task, removal, recovery=ONE)
 
 
+def test_data_that_does_not_fit_the_model_is_refused_before_any_work(task: Task) -> None:
+    odd = replace(task, train=TensorDataset(torch.rand(8, 3, 6, 6), torch.arange(8) % 4))
+    with pytest.raises(ConfigError, match=r"task.train: its inputs have the shape \(3, 6, 6\)"):
+        prune(odd, Removal(ratio=0.5), recovery=NONE)
+
+
 def test_a_model_without_heads_or_blocks_says_so() -> None:
     plain = Task(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), (torch.rand(1, 4),))
     for granularity, reason in (("head", "no attention heads"), ("block", "no residual block")):

@@ -42,6 +42,7 @@ from joulefront.prune.storage import serialised
 from joulefront.prune_records import Figures, Pruned, Recovery, Removal, Step, path_to
 from joulefront.records import Pruning
 from joulefront.study import Listener
+from joulefront.tasks.task import check
 from joulefront.training import Masks
 
 __all__ = ["Pruned", "Recovery", "Removal", "prune"]
@@ -67,6 +68,7 @@ def prune(
     Raises ConfigError for what cannot be: a ratio, a name, a criterion that cannot judge, a task without the data that
     this takes; PruneError for a model that cannot be cut so; TrainError when fine-tuning fails.
     """
+    check(task, needs_data=None not in (task.train, task.validation, task.test))
     # Single weights need no groups, which not every model can be traced for.
     cuts = any(removal.granularity != "weight" for removal in removals)
     start = Network.unpruned(task.model, task.example) if cuts else Network(task.model, NO_GROUPS, Pruning())
