@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from joulefront.comparison import Comparison, compare
 from joulefront.comparison.agreement import disagreement, rank_correlation
 from joulefront.comparison.choice import regret
+from joulefront.comparison.drift import undrifted
 from joulefront.comparison.networks import Seen
 from joulefront.comparison.verdicts import verdict
 from joulefront.errors import ConfigError
@@ -585,3 +586,11 @@ def test_the_verb_compares_without_torch_and_tvm(two: tuple[Path, Path]) -> None
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert json.loads(done.stdout)["studies"] == ["one", "other"]
+
+
+def test_drift_is_taken_out_of_every_percentile_of_the_latency() -> None:
+    values = {"error": 0.1, "latency_p99_s": 3.0, "memory_b": 5.0}
+    trial = Trial(0, (), "full", objectives=values, intervals={"latency_p99_s": (2.0, 4.0), "memory_b": (5.0, 5.0)})
+    calm = undrifted(trial, 2.0)
+    assert calm.objectives == {"error": 0.1, "latency_p99_s": 1.5, "memory_b": 5.0}
+    assert calm.intervals == {"latency_p99_s": (1.0, 2.0), "memory_b": (5.0, 5.0)}
