@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from joulefront.config import LimitsConfig, Objective
+from joulefront.errors import ConfigError, TrainError
 from joulefront.front import beats, front_of, hypervolume, judged, reference_point, unpruned_of, violation
 from joulefront.objectives import MACRO, NAMES
 from joulefront.records import Estimate, Failure, Gene, Space, Trial
@@ -74,8 +75,12 @@ def test_everything_found_of_a_trial_is_an_objective_or_a_limit() -> None:
     assert found.intervals["f1_error"] == (2.0, 4.0)
     assert found.limited == {"memory_b": 3.0, "loss": 0.5}
     assert found.violation == 1.0
-    with pytest.raises(KeyError, match="memory_b"):
+    with pytest.raises(
+        ConfigError, match=r"memory_b cannot be told: the version that recorded it did not tell\. Leave"
+    ):
         judged(measured_trial(0, SPACE.full, "screen"), ["error", "memory_b"], {})
+    with pytest.raises(TrainError, match="not a finite number"):  # the network's fault: it diverged
+        judged(measured_trial(0, SPACE.full, "screen"), ["error"], {"loss": 1.0})
 
 
 def test_equal_trials_do_not_beat_one_another() -> None:

@@ -24,11 +24,14 @@ _COST_FACTOR = 1.1
 def judged(trial: Trial, objectives: Sequence[str], limits: Mapping[str, float]) -> Trial:
     """A trial that ran with what was found of it: its objectives, their 95 % intervals, and how it keeps the limits.
 
-    Raises KeyError with the name of an objective or limit that is not known of it.
+    Raises what ``objectives.missing`` returns where one of them is not known of it.
     """
     found = known.found(trial.candidate, trial.artifact, trial.measurement)
     values = {name: value for name, one in found.items() if (value := known.value(one)) is not None}
     intervals = {name: ends for name, one in found.items() if (ends := known.interval(one)) is not None}
+    for name in (*objectives, *limits):
+        if name not in values:
+            raise known.missing(name, trial.measurement)
     return replace(
         trial,
         objectives={name: values[name] for name in objectives},

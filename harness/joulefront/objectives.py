@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import get_args
 
 from joulefront.config import Objective
+from joulefront.errors import ConfigError, TrainError
 from joulefront.records import Artifact, Candidate, Estimate, Measurement
 
 NAMES: tuple[Objective, ...] = get_args(Objective)
@@ -48,6 +49,15 @@ def value(one: Found) -> float | None:
 def interval(one: Found) -> tuple[float, float] | None:
     """The 95 % interval of what was estimated."""
     return (one.low, one.high) if isinstance(one, Estimate) else None
+
+
+def missing(name: str, measurement: Measurement | None) -> TrainError | ConfigError:
+    """The error that a study meets with a network that has no such quantity: the network's fault, or else the study's."""
+    reason = why_missing(name, measurement)
+    if name == "loss":
+        return TrainError(reason)
+    longer = ", or give [measure] timeout_s more" if name == "latency_p99_s" else ""
+    return ConfigError(f"{name} cannot be told: {reason}. Leave it out of objectives and [limits]{longer}")
 
 
 def why_missing(name: str, measurement: Measurement | None) -> str:

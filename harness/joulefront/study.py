@@ -22,7 +22,6 @@ from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError, ConfigError, StoreError
 from joulefront.front import front_of, hypervolume, judged, reference_point, unpruned_of
 from joulefront.kept import is_kept, keep
-from joulefront.objectives import why_missing
 from joulefront.prepare import Recipe
 from joulefront.protocols import Search
 from joulefront.records import Failure, Fidelity, Genome, Grade, Job, Measurement, Prepared, Space, Target, Trial
@@ -249,25 +248,12 @@ class Study:
                 raise made
             trial = replace(trial, candidate=made.candidate, artifact=made.artifact)
             measurement = self.bench.measure(made.job, _GRADE[fidelity])
+            ran = judged(replace(trial, measurement=measurement), self.objectives, self.config.limits.given)
         except CandidateError as error:
             return replace(trial, failure=Failure(type(error).__name__, str(error)))
         if made.candidate.macs > self._reference_macs:
             self.bench.reference, self._reference_macs = made.job, made.candidate.macs
-        trial = replace(trial, measurement=measurement)
-        try:
-            return judged(trial, self.objectives, self.config.limits.given)
-        except KeyError as missing:
-            return self._without(trial, missing.args[0])
-
-    def _without(self, trial: Trial, name: str) -> Trial:
-        """A network without one of the study's quantities: it failed where it is to blame, or else the study cannot go on."""
-        reason = why_missing(name, trial.measurement)
-        if name == "loss":
-            return replace(trial, measurement=None, failure=Failure("TrainError", reason))
-        longer = ", or give [measure] timeout_s more" if name == "latency_p99_s" else ""
-        raise ConfigError(
-            f"{name} cannot be told on {self.config.device}: {reason}. Leave it out of objectives and [limits]{longer}"
-        )
+        return ran
 
     def _recall_reference(self) -> None:
         """After a restart, the largest network that ran is again what tells a candidate's failure from the device's."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from joulefront.comparison.drift import around, drift_of
-from joulefront.errors import ConfigError
+from joulefront.errors import ConfigError, TrainError
 from joulefront.front import judged
-from joulefront.objectives import why_missing
 from joulefront.records import Failure, Measurement, Pruning, Trial, Visit
 from joulefront.results import Results
 
@@ -154,9 +153,8 @@ def as_trial(visit: Visit, study: Results) -> Trial:
         return trial
     try:
         return judged(trial, study.objectives, study.study.limits.given)
-    except KeyError as missing:  # an older version judged it at home, or compiled it
-        name = missing.args[0]
-        return replace(trial, failure=Failure("Unknown", f"{name}: {why_missing(name, visit.measurement)}"))
+    except (ConfigError, TrainError) as missing:  # an older version judged it at home, or compiled it
+        return replace(trial, failure=Failure("Unknown", str(missing)))
 
 
 def _fact(study: Results, name: str) -> Any:
