@@ -16,20 +16,8 @@ from torch import Tensor, nn
 from joulefront.bench import own_loops
 from joulefront.config import StudyConfig
 from joulefront.errors import CompileError
-from joulefront.records import (
-    Argument,
-    Composition,
-    Estimate,
-    Failure,
-    Fallback,
-    Function,
-    FunctionTime,
-    Grade,
-    Job,
-    KernelUse,
-    Measurement,
-    Target,
-)
+from joulefront.kernel_records import Argument, Composition, Fallback, Function, KernelUse
+from joulefront.records import Estimate, Failure, FunctionTime, Grade, Job, Measurement, Target
 
 TARGET = Target("x86_64-linux-gnu", "x86-64-v3", (), 8, 16)
 NO_METER = "a simulated device has no meter"

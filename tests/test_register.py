@@ -12,7 +12,8 @@ from joulefront.bench.session import Session
 from joulefront.bench.ssh import SshTransport
 from joulefront.bench.ssh_config import Destination
 from joulefront.errors import BenchError, ConfigError, DeviceBusy, TransportError
-from joulefront.records import Estimate, Measurement, Target, Variant, Workload
+from joulefront.kernel_records import Variant, Workload
+from joulefront.records import Estimate, Measurement, Target
 from joulefront.registered import listing, show
 from joulefront.report import devices as tables
 from joulefront.self_test import Finding, Verdict

@@ -14,7 +14,8 @@ from joulefront.compile.compiler import TvmCompiler
 from joulefront.compile.sources import kernels_version
 from joulefront.config import StudyConfig
 from joulefront.errors import ConfigError
-from joulefront.records import Estimate, Failure, Function, FunctionTime, Job, Measurement
+from joulefront.kernel_records import Function
+from joulefront.records import Estimate, Failure, FunctionTime, Job, Measurement
 from joulefront.study import tuned_of
 from joulefront.subject import TaskModel, subject
 from joulefront.tune import Tuner

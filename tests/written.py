@@ -14,18 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from joulefront.front import front_of, violation
+from joulefront.kernel_records import Argument, Composition, Fallback, Function, KernelUse
 from joulefront.records import (
-    Argument,
     Artifact,
     Candidate,
-    Composition,
     Estimate,
     Failure,
-    Fallback,
     Fidelity,
-    Function,
     Gene,
-    KernelUse,
     Measurement,
     Score,
     Space,

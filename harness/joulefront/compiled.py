@@ -22,8 +22,9 @@ from joulefront.compile.packed import packed_b
 from joulefront.compile.sources import kernels_version
 from joulefront.config import Plugin
 from joulefront.errors import CompileError, TrainError
+from joulefront.kernel_records import Composition
 from joulefront.protocols import Compiler
-from joulefront.records import Array, Artifact, Composition, Job, Target
+from joulefront.records import Array, Artifact, Job, Target
 from joulefront.tuning.database import Database, Snapshot
 
 _SEED = 0

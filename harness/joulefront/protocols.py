@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from joulefront.records import Composition, Executed, Genome, Trial
+from joulefront.kernel_records import Composition
+from joulefront.records import Executed, Genome, Trial
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -14,7 +14,8 @@ from joulefront.bench.bench import Bench
 from joulefront.cache import file_sha256
 from joulefront.compile.sources import kernels_version
 from joulefront.config import MeasureConfig
-from joulefront.records import Contenders, Failure, FunctionTime, Measurement, Tuned, Variant, Workload
+from joulefront.kernel_records import Contenders, Variant, Workload
+from joulefront.records import Failure, FunctionTime, Measurement, Tuned
 from joulefront.study import Listener
 from joulefront.subject import Subject, subject
 from joulefront.tuning.database import NOTHING, Choice, Database, Snapshot

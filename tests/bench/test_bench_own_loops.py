@@ -10,7 +10,7 @@ from test_bench import GOOD, JOB, open_bench
 from joulefront.bench import Bench
 from joulefront.config import MeasureConfig
 from joulefront.errors import TransportError
-from joulefront.records import Argument, Fallback, Function
+from joulefront.kernel_records import Argument, Fallback, Function
 from joulefront_agent import wire
 from joulefront_devices import Device
 from joulefront_devices.device import SettleTable

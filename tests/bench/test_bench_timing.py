@@ -7,7 +7,8 @@ from scripted import CONDITIONS, FACTS, Die, ScriptedTransport, Silence, ran, ti
 from test_bench import GOOD, LIBRARY_OF, REFERENCE, open_bench
 
 from joulefront.errors import BenchError, ConnectionLost, Crashed, Hung, TransportError, WireMismatch
-from joulefront.records import Argument, Failure, Function
+from joulefront.kernel_records import Argument, Function
+from joulefront.records import Failure
 from joulefront_agent import wire
 
 __all__ = ["open_bench"]

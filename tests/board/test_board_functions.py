@@ -9,7 +9,8 @@ from virtual_board import Board
 import odd_functions
 from joulefront.bench import Bench
 from joulefront.config import MeasureConfig
-from joulefront.records import Argument, Failure, Function, FunctionTime
+from joulefront.kernel_records import Argument, Function
+from joulefront.records import Failure, FunctionTime
 
 pytestmark = pytest.mark.board
 

@@ -18,7 +18,7 @@ from joulefront.compile.kernels import KERNELS, machine
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.winograd import Winograd
 from joulefront.config import MeasureConfig
-from joulefront.records import Variant, Workload
+from joulefront.kernel_records import Variant, Workload
 from joulefront_agent import wire
 
 pytestmark = pytest.mark.board

@@ -26,7 +26,8 @@ from joulefront.compile.kernels.conv2d import Conv2d
 from joulefront.compile.kernels.dense import Dense
 from joulefront.compile.lower import lower
 from joulefront.compile.simplify import simplify
-from joulefront.records import Target, Variant, Workload
+from joulefront.kernel_records import Variant, Workload
+from joulefront.records import Target
 
 EPILOGUES: tuple[Callable[[Tensor], Tensor], ...] = (
     lambda y: y,

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from joulefront.compile.compiler import TvmCompiler
 from joulefront.compile.kernels import Choice, Machine
 from joulefront.compile.kernels.depthwise import Depthwise
-from joulefront.records import Target, Variant, Workload
+from joulefront.kernel_records import Variant, Workload
+from joulefront.records import Target
 
 Case = tuple[int, int, int | tuple[int, int], int | tuple[int, int], int | tuple[int, int], int | tuple[int, int]]
 

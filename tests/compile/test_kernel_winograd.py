@@ -16,7 +16,8 @@ from joulefront.compile.compiler import TvmCompiler
 from joulefront.compile.kernels import KERNELS, Choice
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.winograd import Winograd
-from joulefront.records import Target, Variant, Workload
+from joulefront.kernel_records import Variant, Workload
+from joulefront.records import Target
 
 # Input and output channels, height, width, padding, batch.
 SHAPES: list[tuple[int, int, int, int, int | tuple[int, int], int]] = [

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from joulefront.records import Artifact, Composition, Fallback, Function, KernelUse, Target
+from joulefront.kernel_records import Composition, Fallback, Function, KernelUse
+from joulefront.records import Artifact, Target
 from joulefront.report.composition import composition, line
 
 TUNED, UNTUNED = (KernelUse(f"dense data=1,{size}", "dense", size == 8, 1) for size in (8, 9))

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from joulefront.errors import ConfigError, StoreError
-from joulefront.records import Target, Variant, Workload
+from joulefront.kernel_records import Variant, Workload
+from joulefront.records import Target
 from joulefront.tuning.database import Choice, Database, Snapshot
 from joulefront_devices import registry
 
@@ -109,7 +110,8 @@ def test_a_snapshots_key_is_that_of_its_variants_alone(database):
 WRITER = """
 import sys
 from pathlib import Path
-from joulefront.records import Target, Variant, Workload
+from joulefront.kernel_records import Variant, Workload
+from joulefront.records import Target
 from joulefront.tuning.database import Choice, Database
 database, target = Database(Path(sys.argv[1])), Target("x86_64-linux-gnu", "x86-64-v3", ("+avx2",), 8, 16)
 for step in range(20):

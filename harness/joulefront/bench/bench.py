@@ -29,8 +29,9 @@ from joulefront.errors import (
     TransportError,
     WrongOutput,
 )
+from joulefront.kernel_records import Function
 from joulefront.protocols import Transport
-from joulefront.records import Failure, Function, FunctionTime, Grade, Job, Measurement, Provenance, Target
+from joulefront.records import Failure, FunctionTime, Grade, Job, Measurement, Provenance, Target
 from joulefront_agent import identity, wire, wire_time
 from joulefront_agent.wire_time import Timed, Timing
 from joulefront_devices.device import Device

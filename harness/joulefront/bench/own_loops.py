@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from joulefront.records import Failure, Fallback, FunctionTime, Job
+from joulefront.kernel_records import Fallback
+from joulefront.records import Failure, FunctionTime, Job
 
 _ROUNDS = 3
 _ROUND_S = 0.1

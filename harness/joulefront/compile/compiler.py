@@ -23,7 +23,8 @@ from joulefront.compile.quiet import without_stderr
 from joulefront.compile.simplify import simplify
 from joulefront.compile.target import tvm_target
 from joulefront.errors import CompileError
-from joulefront.records import Composition, Contenders, Target, Variant
+from joulefront.kernel_records import Composition, Contenders, Variant
+from joulefront.records import Target
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

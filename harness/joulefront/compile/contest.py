@@ -14,7 +14,7 @@ from joulefront.compile.kernels.graph import shape_of
 from joulefront.compile.kernels.tir import dims
 from joulefront.compile.kernels.vmath import with_polynomials
 from joulefront.compile.schedule import apply_kernels
-from joulefront.records import Argument, Contenders, Function, Variant
+from joulefront.kernel_records import Argument, Contenders, Function, Variant
 
 
 def contest(sites: Sequence[Site], choice: Choice, count: int) -> tuple[Any, tuple[Contenders, ...]]:

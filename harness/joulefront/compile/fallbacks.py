@@ -13,7 +13,7 @@ from tvm.s_tir.stmt import SBlock
 
 from joulefront.compile.kernels.graph import constant
 from joulefront.compile.kernels.tir import dims
-from joulefront.records import Argument, Fallback, Function
+from joulefront.kernel_records import Argument, Fallback, Function
 
 
 def fallbacks(module: Any) -> tuple[Fallback, ...]:

@@ -27,7 +27,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from joulefront.records import Array, Composition, Estimate, Job, Score, Trial
+from joulefront.kernel_records import Composition
+from joulefront.records import Array, Estimate, Job, Score, Trial
 from joulefront.results import Results
 
 FORMAT = 1

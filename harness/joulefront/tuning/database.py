@@ -19,7 +19,8 @@ from pydantic import Field, ValidationError
 
 from joulefront.config import Table
 from joulefront.errors import StoreError
-from joulefront.records import Provenance, Target, Variant, Workload
+from joulefront.kernel_records import Variant, Workload
+from joulefront.records import Provenance, Target
 from joulefront_devices import registry
 
 _FORMAT = 1

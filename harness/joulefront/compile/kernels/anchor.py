@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.tir import Buffer, Expr, Stmt, Store
-from joulefront.records import Variant, Workload
+from joulefront.kernel_records import Variant, Workload
 
 KERNEL = "joulefront.kernel"  # the annotation that names the kernel
 

@@ -30,7 +30,7 @@ from joulefront.compile.kernels.tir import (
     zeros,
 )
 from joulefront.compile.kernels.view import View
-from joulefront.records import Variant, Workload
+from joulefront.kernel_records import Variant, Workload
 
 
 def workload(out: Sequence[int], rows: int, depth: int, data: Sequence[int], other: Sequence[int]) -> Workload:

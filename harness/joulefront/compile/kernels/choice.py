@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from joulefront.compile.kernels.anchor import Kernel, Site
 from joulefront.compile.kernels.machine import Machine
-from joulefront.records import KernelUse, Variant, Workload
+from joulefront.kernel_records import KernelUse, Variant, Workload
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from joulefront.compile.kernels.graph import FUSABLE, OPAQUE, call_anchor
 from joulefront.compile.kernels.machine import FAR_B, FLOAT_B, Machine
 from joulefront.compile.kernels.tir import Expr, Stmt, dims, flat, index, loop, nest, sequence
 from joulefront.compile.kernels.window import Axis
-from joulefront.records import Variant, Workload
+from joulefront.kernel_records import Variant, Workload
 
 
 class Conv2d:

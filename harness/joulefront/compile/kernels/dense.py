@@ -13,7 +13,7 @@ from joulefront.compile.kernels.anchor import Anchor, Site, attributes
 from joulefront.compile.kernels.graph import FUSABLE, OPAQUE, call_anchor
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.tir import Expr, Stmt, dims, flat, index, nest, sequence
-from joulefront.records import Variant, Workload
+from joulefront.kernel_records import Variant, Workload
 
 
 class Dense:

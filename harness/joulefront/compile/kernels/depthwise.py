@@ -38,7 +38,7 @@ from joulefront.compile.kernels.tir import (
     zeros,
 )
 from joulefront.compile.kernels.window import Axis
-from joulefront.records import Variant, Workload
+from joulefront.kernel_records import Variant, Workload
 
 _PIXELS = 14  # a longer tile saves hardly a load and lengthens the code
 _CACHED_B = 1 << 18  # a block of rows that stays in the second cache while one panel after another sweeps it

@@ -14,7 +14,7 @@ from joulefront.compile.kernels.anchor import Site
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.rows import Row, finished, named
 from joulefront.compile.kernels.tir import Buffer, Expr, Stmt, flat, index, nest, sequence
-from joulefront.records import Variant, Workload
+from joulefront.kernel_records import Variant, Workload
 
 _WORK = 6  # three passes over a row take about as long as so many multiply-adds of each element
 

@@ -11,7 +11,7 @@ from tvm import relax
 
 from joulefront.compile.kernels.anchor import Site
 from joulefront.compile.kernels.graph import constant, producer, shape_of
-from joulefront.records import Workload
+from joulefront.kernel_records import Workload
 
 
 def conv2d(builder: Any, call: Any) -> Site | None:

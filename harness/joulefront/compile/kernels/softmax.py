@@ -14,7 +14,7 @@ from joulefront.compile.kernels.anchor import Site
 from joulefront.compile.kernels.machine import Machine
 from joulefront.compile.kernels.rows import Row, finished, named
 from joulefront.compile.kernels.tir import Buffer, Expr, Stmt, flat, nest, sequence
-from joulefront.records import Variant, Workload
+from joulefront.kernel_records import Variant, Workload
 
 _WORK = 20  # an exponential takes about as long as so many multiply-adds
 

@@ -15,7 +15,7 @@ from joulefront.compile.kernels.graph import FUSABLE, OPAQUE, call_anchor
 from joulefront.compile.kernels.machine import FAR_B, FLOAT_B, Machine
 from joulefront.compile.kernels.tir import Expr, Stmt
 from joulefront.compile.kernels.winograd_transforms import KERNEL, PAIRS, Transforms
-from joulefront.records import Variant, Workload
+from joulefront.kernel_records import Variant, Workload
 
 _FEWEST = 4  # input and output channels: with fewer there are no vectors for the transforms
 _SCRATCH_B = (1 << 18, 1 << 19, 1 << 20, 1 << 21)  # what the scratch of a block may take
