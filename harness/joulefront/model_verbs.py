@@ -216,7 +216,7 @@ def prune(
 
         full = {group.name: group.channels for group in find_groups(task.model, task.example).groups}
         left = document["pruned"]["macs"] / document["unpruned"]["macs"]
-        draw(full, pruned.pruning, f"{model}: {left:.0%} of the multiply-accumulates left", figure)
+        draw(full, pruned.pruning, f"{model}: {left * 100:.0f} % of the multiply-accumulates left", figure)
     show(document, as_json, table)
 
 

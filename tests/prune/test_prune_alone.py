@@ -95,6 +95,39 @@ def test_information_transfer_is_what_connections_carry_before_and_after() -> No
     assert cut.carried == pytest.approx(float(flows[:, kept].sum() / flows.numel()), rel=1e-5)
 
 
+class Attention(nn.Module):
+    """Two heads of two channels. In and out (n, tokens, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_heads, self.head_dim = 2, 2
+        self.qkv, self.proj = nn.Linear(4, 12), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).reshape(*x.shape[:2], 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+def test_what_is_left_of_a_group_is_told_even_when_it_can_be_cut_no_further() -> None:
+    tokens = torch.randn(16, 3, 4, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(tokens, torch.arange(16) % 2)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(Attention(), nn.Flatten(), nn.Linear(12, 2)).eval()
+    alone = Alone(Task(model, (tokens[:1],), data, data, data), L2())
+    head = next(cut for cut in alone.cuts(1, 2) if cut.part == "0.qkv")
+    cut, single = alone.made(head)
+    assert single is not None
+    assert "0.qkv" not in find_groups(single, (tokens[:1],)).by_name
+    read: list[Tensor] = []
+    single.get_submodule("0.proj").register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    with torch.no_grad():
+        single(tokens)
+        kept = single.get_submodule("0.proj").weight.abs() * read[0].abs().mean((0, 1))  # type: ignore[operator, union-attr]
+    assert cut.carried == pytest.approx(float(kept.sum()) / 16, rel=1e-5)
+
+
 def test_a_cut_is_recalibrated_judged_on_the_same_examples_and_counted() -> None:
     task = residual_task()
     before = copy.deepcopy(task.model.state_dict())

@@ -17,7 +17,7 @@ from joulefront.protocols import Criterion, Group, Task
 from joulefront.prune.blocks import find_blocks
 from joulefront.prune.cost import count
 from joulefront.prune.evidence import Evidence
-from joulefront.prune.groups import ChannelGroup, find_groups
+from joulefront.prune.groups import Axis, ChannelGroup, find_groups
 from joulefront.prune.space import legal_widths
 from joulefront.prune.surgery import cut, drop
 from joulefront.records import Failure, Pruning
@@ -115,14 +115,28 @@ class Alone:
         """With what the connections of the part still carry in the cut network, as it is after recalibration."""
         if wanted.part in wanted.pruning.dropped:
             return replace(wanted, carried=0.0)
-        task = self._task
         try:
             before = sum(connections.numel() for connections in self._evidence.group(wanted.part).carried)
-            groups = find_groups(model, task.example)
-            after = Evidence(model, task, task.example, groups, seed=_SEED).group(wanted.part).carried
+            after = [part for group in self._left(wanted.part, model) for part in group.carried]
         except (CandidateError, ConfigError) as error:
             return replace(wanted, carried_reason=str(error))
         return replace(wanted, carried=sum(float(connections.double().sum()) for connections in after) / before)
+
+    def _left(self, name: str, model: nn.Module) -> list[Group]:
+        """The connections of a group in the cut network.
+
+        Where so little is left that it can be cut no further, such as a single head, it is no group there, and its
+        connections are all those of the layers that read it. Raises ConfigError where these read something else as well.
+        """
+        task = self._task
+        groups = find_groups(model, task.example)
+        evidence = Evidence(model, task, task.example, groups, seed=_SEED)
+        if name in groups.by_name:
+            return [evidence.group(name)]
+        readers = _readers(self._groups.by_name[name], model)
+        if any(axis.owned.numel() != axis.size for axis in readers):
+            raise ConfigError("what reads its channels reads others as well, and they cannot be told apart")
+        return [evidence.layer(axis.tensor) for axis in readers]
 
     def _carried(self, name: str) -> float:
         """The mean absolute activation that a connection of the part carries in the unpruned network."""
@@ -170,13 +184,19 @@ def silenced(model: nn.Module, group: ChannelGroup) -> nn.Module:
     Raises ConfigError when nothing that can be seen reads them.
     """
     quiet = copy.deepcopy(model).eval()
-    tensors = quiet.state_dict()  # they share their memory with the model's own
-    readers = [axis for axis in group.axes if not axis.produces and tensors[axis.tensor].dim() > 1]
+    readers = _readers(group, quiet)
     if not readers:
         raise ConfigError("nothing that can be seen reads its channels")
+    tensors = quiet.state_dict()  # they share their memory with the model's own
     for axis in readers:
         tensors[axis.tensor].index_fill_(axis.dim, axis.owned.flatten(), 0.0)
     return quiet
+
+
+def _readers(group: ChannelGroup, model: nn.Module) -> list[Axis]:
+    """The weights of ``model`` that read the group's channels."""
+    tensors = model.state_dict()
+    return [axis for axis in group.axes if not axis.produces and tensors[axis.tensor].dim() > 1]
 
 
 def _below(group: ChannelGroup, multiple: int) -> tuple[int, ...]:
