@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-MODELS = {"cnn": ("mnist5k", 4), "resnet20": ("gallery_tasks.py:resnet20", 2), "vit": ("gallery_tasks.py:vit", 3)}
+MODELS = {"cnn": ("mnist5k", 4), "resnet20": ("gallery_tasks.py:resnet20", 2), "vit": ("gallery_tasks.py:vit", 2)}
 
 
 def main(device: str) -> None:
