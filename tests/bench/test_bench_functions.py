@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 import odd_functions
-from joulefront import records
+from joulefront import kernel_records
 from joulefront.bench import Bench
 from joulefront.bench.local import _runtime
 from joulefront.config import MeasureConfig
@@ -107,7 +107,10 @@ def test_a_library_that_cannot_be_loaded_is_no_functions_fault(runner, timing, b
 
 
 def test_functions_are_timed_on_a_bench(functions):
-    called = [records.Function(name, (records.Argument((4,), "float32", True),)) for name in ("quick", "crash", "slow")]
+    called = [
+        kernel_records.Function(name, (kernel_records.Argument((4,), "float32", True),))
+        for name in ("quick", "crash", "slow")
+    ]
     device = Device(name="test", settle=SettleTable(time_s=0.0))
     with Bench(device, MeasureConfig(), 1) as bench:
         times = bench.time_functions(*functions, called, rounds=3, slice_s=1e-4, limit_s=60.0, flush_b=0)
