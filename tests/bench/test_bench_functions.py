@@ -7,10 +7,10 @@ import psutil
 import pytest
 
 import odd_functions
-from joulefront import kernel_records
 from joulefront.bench import Bench
 from joulefront.bench.local import _runtime
 from joulefront.config import MeasureConfig
+from joulefront.kernel_records import Argument, Function
 from joulefront_agent import wire
 from joulefront_agent.runner import Runner
 from joulefront_agent.wire_time import Argument, Function, Timing
