@@ -7,10 +7,10 @@ import psutil
 import pytest
 
 import odd_functions
+from joulefront import kernel_records as kernels
 from joulefront.bench import Bench
 from joulefront.bench.local import _runtime
 from joulefront.config import MeasureConfig
-from joulefront.kernel_records import Argument, Function
 from joulefront_agent import wire
 from joulefront_agent.runner import Runner
 from joulefront_agent.wire_time import Argument, Function, Timing
@@ -107,10 +107,7 @@ def test_a_library_that_cannot_be_loaded_is_no_functions_fault(runner, timing, b
 
 
 def test_functions_are_timed_on_a_bench(functions):
-    called = [
-        kernel_records.Function(name, (kernel_records.Argument((4,), "float32", True),))
-        for name in ("quick", "crash", "slow")
-    ]
+    called = [kernels.Function(name, (kernels.Argument((4,), "float32", True),)) for name in ("quick", "crash", "slow")]
     device = Device(name="test", settle=SettleTable(time_s=0.0))
     with Bench(device, MeasureConfig(), 1) as bench:
         times = bench.time_functions(*functions, called, rounds=3, slice_s=1e-4, limit_s=60.0, flush_b=0)
