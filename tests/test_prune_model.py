@@ -145,6 +145,28 @@ def test_blocks_by_what_they_contribute_and_by_their_weights(task: Task) -> None
     assert both.figures.macs <= both.unpruned.macs / 2
 
 
+def test_blocks_with_a_gain_of_one_number(task: Task) -> None:
+    """As in SkipInit and ReZero: the gain is a parameter without a dimension, and a block without it adds nothing."""
+
+    class Scaled(Block):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.gain * self.two(F.relu(self.norm(self.one(x))))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), Scaled(), Scaled(), nn.Flatten(), nn.Linear(128, 4))
+    pruned = prune(replace(task, model=model), Removal(granularity="block", ratio=0.5), recovery=NONE)
+    assert len(pruned.pruning.dropped) == 1
+
+
+def test_all_blocks_may_go_before_a_schedule_ends(task: Task) -> None:
+    removal = Removal(granularity="block", ratio=0.95, criterion=plugin("l1"), schedule=plugin("iterative", steps=10))
+    assert set(prune(task, removal, recovery=NONE).pruning.dropped) == {"first", "second"}
+
+
 def test_single_weights_become_zero_stay_zero_and_are_stored_without_zeros(task: Task) -> None:
     pruned = prune(task, Removal(granularity="weight", ratio=0.75, exclude=("head",)), recovery=ONE)
     found = zeros(pruned.model)

@@ -56,14 +56,17 @@ class Blocks:
         if isinstance(criterion, Contribution):
             # A residual block without its parameters adds nothing.
             calibration = Calibration(network.model, task, seed)
-            units = [[(key, 0, torch.arange(len(part))) for key, part in parameters[name].items()] for name in names]
+            units = [
+                [(key, 0, torch.arange(len(part) if part.dim() else 1)) for key, part in parameters[name].items()]
+                for name in names
+            ]
             return {ALL_BLOCKS: calibration.losses_without(units)}
         evidence = Evidence(network.model, task, task.example, NO_GROUPS, seed=seed)
         means = []
         for name in names:
             layers = [key for key, part in parameters[name].items() if part.dim() > 1]
-            means.append(torch.cat([score(evidence.layer(layer), criterion) for layer in layers]).mean())
-        return {ALL_BLOCKS: torch.stack(means)}
+            means.append(float(torch.cat([score(evidence.layer(layer), criterion) for layer in layers]).mean()))
+        return {ALL_BLOCKS: torch.tensor(means)}
 
     def stocks(self, network: Network, full: Mapping[str, int], scores: Mapping[str, Tensor]) -> dict[str, Stock]:  # noqa: ARG002 -- all blocks are alike
         """See Granularity. A network works without any."""
