@@ -28,13 +28,30 @@ def task():
     return Task(net, torch.ones(1, 1, 8, 8), DATA, DATA, DATA)
 """
 UNPRUNED, LARGE, OTHER, SMALL = (3, 3), (2, 2), (0, 3), (1, 2)
+BLOCKS = """
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return x + self.two(self.one(x).relu())
+
+def blocks():
+    torch.manual_seed(0)
+    return Task(nn.Sequential(nn.Flatten(), nn.Linear(64, 8), Block(), nn.Linear(8, 4)), torch.ones(1, 1, 8, 8), DATA, DATA, DATA)
+"""
+
+
+def maker_of(text: str, folder: Path) -> Maker:
+    (folder / "task.py").write_text(TASK + BLOCKS)
+    study = parse(text, StudyConfig, source="study.toml")
+    return Maker(Recipe(study.model_dump_json(), folder, TARGET), Cache())
 
 
 @pytest.fixture
 def maker(tmp_path: Path, fresh_cache: Path) -> Maker:
-    (tmp_path / "task.py").write_text(TASK)
-    study = parse(study_text().replace('kind = "digits"', 'kind = "task.py:task"'), StudyConfig, source="study.toml")
-    return Maker(Recipe(study.model_dump_json(), tmp_path, TARGET), Cache())
+    return maker_of(study_text().replace('kind = "digits"', 'kind = "task.py:task"'), tmp_path)
 
 
 def test_a_candidate_begins_with_the_nearest_that_holds_it(maker: Maker, fresh_cache: Path) -> None:
@@ -51,3 +68,18 @@ def test_a_candidate_begins_with_the_nearest_that_holds_it(maker: Maker, fresh_c
 def test_the_unpruned_network_and_narrower_ones_are_no_parents(maker: Maker) -> None:
     alone = maker.prepare(SMALL, "screen").candidate
     assert maker.prepare(SMALL, "screen", [UNPRUNED, OTHER]).candidate == alone
+
+
+def test_what_is_inside_of_a_missing_block_makes_no_other_candidate(tmp_path: Path, fresh_cache: Path) -> None:
+    text = study_text().replace('kind = "digits"', 'kind = "task.py:blocks"')
+    maker = maker_of(text.replace("[space]", "[space]\nblocks = true\nsparsity = [0.5]"), tmp_path)
+    assert [(gene.name, len(gene.options)) for gene in maker.space.genes] == [
+        ("1", 2), ("2.one", 2), ("2", 2), *[(f"zeros of {name}", 2) for name in ("1", "2.one", "2.two", "3")]
+    ]  # fmt: skip
+    without, narrow, zeros = (1, 1, 0, 1, 1, 1, 1), (1, 0, 0, 1, 1, 1, 1), (1, 1, 0, 1, 0, 1, 1)
+    alone = maker.prepare(without, "screen").candidate
+    assert {maker.prepare(genome, "screen").candidate.key for genome in (narrow, zeros)} == {alone.key}
+    assert maker.prepare((0, *without[1:]), "screen").candidate.key != alone.key
+    assert maker.prepare(without, "screen", [narrow, zeros]).candidate == alone  # not begun with itself
+    for kept in ((1, 0, 1, 1, 1, 1, 1), (1, 1, 1, 1, 0, 1, 1)):
+        assert maker.prepare(without, "screen", [kept]).candidate.parent == kept

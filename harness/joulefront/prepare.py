@@ -19,7 +19,7 @@ from joulefront.config import Plugin, StudyConfig
 from joulefront.errors import StoreError
 from joulefront.loaded import load_task, model_key
 from joulefront.objectives import MACRO
-from joulefront.prune.candidate import Remembered
+from joulefront.prune.candidate import Remembered, effective
 from joulefront.prune.candidate import check as check_criterion
 from joulefront.prune.candidate import prune as prune_model
 from joulefront.prune.cost import count
@@ -155,9 +155,13 @@ class Maker:
 
     def _parent_of(self, pruning: Pruning, before: Sequence[Genome]) -> Genome | None:
         """Which of ``before`` the candidate begins with; None for the unpruned network, which is what it begins with anyway."""
-        others = [other for other in before if not self._is_unpruned(self.space.pruning(other))]
-        index = nearest(pruning, [self.space.pruning(other) for other in others], self._groups)
-        return None if index is None else others[index]
+        wanted = effective(pruning, self._groups)
+        prunings = [effective(self.space.pruning(other), self._groups) for other in before]
+        if wanted in prunings:  # another name of the same network, which is there already
+            return None
+        others = [index for index, other in enumerate(prunings) if not self._is_unpruned(other)]
+        index = nearest(wanted, [prunings[other] for other in others], self._groups)
+        return None if index is None else before[others[index]]
 
     def _is_unpruned(self, pruning: Pruning) -> bool:
         """Whether nothing is pruned, whatever would judge."""
@@ -175,7 +179,7 @@ class Maker:
         key = key_of(
             **self._made_from,
             recovery=recovery,
-            pruning=asdict(self.space.pruning(genome)),
+            pruning=asdict(effective(self.space.pruning(genome), self._groups)),
             fidelity=fidelity,
             **({"parent": begun[0]} if begun else {}),
         )

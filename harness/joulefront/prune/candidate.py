@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from joulefront.protocols import Criterion, Group, Task
+from joulefront.prune.axes import inside
 from joulefront.prune.evidence import Evidence, called, score
 from joulefront.prune.groups import Example, Groups
 from joulefront.prune.masks import weight_masks, zero
@@ -50,7 +53,7 @@ def prune(
     Raises PruneError as ``surgery.cut``, and ConfigError when the criterion cannot judge what it is asked to.
     """
     small = cut(model, example, pruning, criterion, groups=groups, evidence=evidence)
-    shares = {layer: share for layer, share in pruning.sparsity.items() if share and not _is_gone(layer, pruning)}
+    shares = {layer: share for layer, share in effective(pruning, groups).sparsity.items() if share}
     if shares:
         left = Evidence(small, task, example, Groups((), {}, ()))  # of single weights alone
         scores = {layer: score(left.layer(layer), criterion.criterion) for layer in shares}
@@ -66,5 +69,11 @@ def check(criterion: Remembered, evidence: Evidence, pruning: Pruning) -> None:
         score(evidence.layer(layer), criterion.criterion)
 
 
-def _is_gone(layer: str, pruning: Pruning) -> bool:
-    return any(layer == block or layer.startswith(f"{block}.") for block in pruning.dropped)
+def effective(pruning: Pruning, groups: Groups) -> Pruning:
+    """``pruning`` less what it says of the inside of blocks that are taken out: the same for all that make one network."""
+    left = groups.without(pruning.dropped).by_name
+    return replace(
+        pruning,
+        widths={name: width for name, width in pruning.widths.items() if name in left},
+        sparsity={layer: share for layer, share in pruning.sparsity.items() if not inside(layer, pruning.dropped)},
+    )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from joulefront.errors import StoreError
 from joulefront.protocols import Criterion
-from joulefront.prune.axes import evaluating, kept_indices
+from joulefront.prune.axes import evaluating, inside, kept_indices
 from joulefront.prune.evidence import Evidence
 from joulefront.prune.groups import Groups
 from joulefront.prune.surgery import kept_channels
@@ -19,9 +19,9 @@ from joulefront.records import Pruning
 def nearest(child: Pruning, others: Sequence[Pruning], groups: Groups) -> int | None:
     """Which of ``others`` is the smallest step from ``child`` among those that hold all that it keeps; None if none does.
 
-    One does that has the same criterion, no smaller width, no block less and no layer with more zeros: since a criterion
-    judges the unpruned network, what is kept of a smaller width is kept of a larger one. Steps are counted in shares of a
-    group's channels, in blocks and in shares of zeros; of equally near ones it is the first.
+    One does that has the same criterion, no block less and, in what is left of the child, no smaller width and no layer with
+    more zeros: since a criterion judges the unpruned network, what is kept of a smaller width is kept of a larger one. Steps
+    are counted in shares of a group's channels, in blocks and in shares of zeros; of equally near ones it is the first.
     """
     steps = [
         (_step(parent, child, groups), index) for index, parent in enumerate(others) if _holds(parent, child, groups)
@@ -69,9 +69,13 @@ def _holds(parent: Pruning, child: Pruning, groups: Groups) -> bool:
         and set(parent.dropped) <= set(child.dropped)
         and all(
             _width(parent, group.name, group.channels) >= _width(child, group.name, group.channels)
-            for group in groups.groups
+            for group in groups.without(child.dropped).groups
         )
-        and all(child.sparsity.get(layer, 0.0) >= share for layer, share in parent.sparsity.items())
+        and all(
+            child.sparsity.get(layer, 0.0) >= share
+            for layer, share in parent.sparsity.items()
+            if not inside(layer, child.dropped)
+        )
     )
 
 
@@ -79,7 +83,7 @@ def _step(parent: Pruning, child: Pruning, groups: Groups) -> float:
     """How much more is pruned of the child than of the parent."""
     widths = sum(
         (_width(parent, group.name, group.channels) - _width(child, group.name, group.channels)) / group.channels
-        for group in groups.groups
+        for group in groups.without(child.dropped).groups
     )
     zeros = sum(share - parent.sparsity.get(layer, 0.0) for layer, share in child.sparsity.items())
     return widths + len(set(child.dropped) - set(parent.dropped)) + zeros
