@@ -10,6 +10,7 @@ import pytest
 from joulefront.cache import Cache
 from joulefront.config import StudyConfig, parse
 from joulefront.prepare import Maker, Recipe
+from joulefront.prune.storage import parsed
 from simulated import TARGET, study_text
 
 TASK = """
@@ -33,6 +34,7 @@ class Block(nn.Module):
     def __init__(self):
         super().__init__()
         self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+        nn.init.zeros_(self.two.weight)
 
     def forward(self, x):
         return x + self.two(self.one(x).relu())
@@ -70,9 +72,22 @@ def test_the_unpruned_network_and_narrower_ones_are_no_parents(maker: Maker) -> 
     assert maker.prepare(SMALL, "screen", [UNPRUNED, OTHER]).candidate == alone
 
 
-def test_what_is_inside_of_a_missing_block_makes_no_other_candidate(tmp_path: Path, fresh_cache: Path) -> None:
+@pytest.fixture
+def blocks(tmp_path: Path, fresh_cache: Path) -> Maker:
     text = study_text().replace('kind = "digits"', 'kind = "task.py:blocks"')
-    maker = maker_of(text.replace("[space]", "[space]\nblocks = true\nsparsity = [0.5]"), tmp_path)
+    return maker_of(text.replace("[space]", "[space]\nblocks = true\nsparsity = [0.5]"), tmp_path)
+
+
+def test_only_what_was_pruned_stays_zero(blocks: Maker) -> None:
+    """All of 2.two is zero before, and is to be trained."""
+    weights = parsed(blocks.prepare((1, 1, 1, 0, 1, 1, 1), "screen").weights.read_bytes())
+    zeros = {name: float((tensor == 0).float().mean()) for name, tensor in weights.items() if tensor.dim() > 1}
+    assert zeros.pop("2.two.weight") < 0.2
+    assert zeros == {"1.weight": 0.5, "2.one.weight": 0.0, "3.weight": 0.0}
+
+
+def test_what_is_inside_of_a_missing_block_makes_no_other_candidate(blocks: Maker) -> None:
+    maker = blocks
     assert [(gene.name, len(gene.options)) for gene in maker.space.genes] == [
         ("1", 2), ("2.one", 2), ("2", 2), *[(f"zeros of {name}", 2) for name in ("1", "2.one", "2.two", "3")]
     ]  # fmt: skip

@@ -252,7 +252,7 @@ class Maker:
                 distillation=config.distillation,
                 temperature=config.temperature,
                 patience=config.patience,
-                masks=masks_of(model) if any(pruning.sparsity.values()) else None,
+                masks=masks_of(model, [layer for layer, share in pruning.sparsity.items() if share]),
             )
         limit = config.screen_examples if fidelity == "screen" else None
         score = training.evaluate(model, self._task, "validation", limit=limit, seed=_SEED, device=self._device)

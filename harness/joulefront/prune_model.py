@@ -228,12 +228,12 @@ class _Run:
             seed=self._seed,
             device=config.compute,
         )
-        self._fit(network.model, _held(network))
+        self._fit(network.model, masks_of(network.model, network.pruning.sparsity))
 
     def _gradually(self, kind: Granularity, rationing: Rationing, before: Network, course: schedules.Course) -> Network:
         """The network with units taken out while it is fine-tuned, as the ``course`` says, and cut at the end."""
         network = replace(before, model=copy.deepcopy(before.model))
-        held = _held(network)
+        held = masks_of(network.model, network.pruning.sparsity)
         there: There = kind.there(network)
 
         def silenced(step: int, steps: int) -> Masks | None:
@@ -284,16 +284,6 @@ class _Run:
     def _warn(self, what: str) -> None:
         if what not in self._warnings:
             self._warnings.append(what)
-
-
-def _held(network: Network) -> dict[str, Tensor]:
-    """What stays zero of the layers whose single weights were pruned."""
-    layers = network.pruning.sparsity
-    return {
-        name: mask
-        for name, mask in masks_of(network.model).items()
-        if name in layers or name.rpartition(".")[0] in layers
-    }
 
 
 def _either(one: Tensor | None, other: Tensor | None) -> Tensor:

@@ -34,6 +34,15 @@ def test_the_lowest_scores_go_and_what_is_zero_goes_first() -> None:
     assert set(masks_of(model)) == {"0.weight"}  # the bias is zero, and was never pruned
 
 
+def test_masks_of_layers_are_of_these_alone_by_whatever_name() -> None:
+    """What begins with zeros elsewhere is to be trained; weights that two layers share have both layers' names."""
+    model = nn.Sequential(layer(), nn.ReLU(), layer())
+    model[2].weight = model[0].weight
+    assert set(masks_of(model)) == {"0.weight"}
+    assert set(masks_of(model, ["2"])) == set(masks_of(model, ["2.weight"])) == {"2.weight"}
+    assert masks_of(model, ["1"]) == masks_of(model, []) == {}
+
+
 @pytest.mark.parametrize(("share", "zeros"), [(0.0, 0), (0.3, 2), (0.99, 7), (1.0, 7)])
 def test_the_share_is_rounded_and_one_weight_stays(share: float, zeros: int) -> None:
     masks = weight_masks(nn.Sequential(nn.Linear(4, 2)), {"0.weight": torch.arange(8.0)}, {"0.weight": share})

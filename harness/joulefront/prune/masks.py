@@ -6,7 +6,7 @@ masks in its weights, and needs no record beside them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +18,19 @@ from joulefront.training import Masks
 from joulefront.training.zeros import Zeros
 
 
-def masks_of(model: nn.Module) -> dict[str, Tensor]:
+def masks_of(model: nn.Module, layers: Collection[str] | None = None) -> dict[str, Tensor]:
     """Where the weights of ``model``, its parameters of two or more dimensions, are zero; nothing for those that are nowhere.
 
-    Biases and the scales of norms are left out: they may be zero before training without being pruned.
+    ``layers``, named by the module or by the parameter itself, are the only ones that are looked at where they are given: in
+    others, weights may be zero before training without being pruned. So may biases and the scales of norms, which are left
+    out.
     """
     return {
         name: parameter == 0
-        for name, parameter in model.named_parameters()
-        if parameter.dim() > 1 and bool((parameter == 0).any())
+        for name, parameter in model.named_parameters(remove_duplicate=layers is None)
+        if parameter.dim() > 1
+        and (layers is None or name in layers or name.removesuffix(".weight") in layers)
+        and bool((parameter == 0).any())
     }
 
 
