@@ -41,7 +41,7 @@ from joulefront.protocols import Task
 from joulefront.prune.candidate import Remembered, prune
 from joulefront.prune.criteria.magnitudes import L1
 from joulefront.prune.evidence import Evidence
-from joulefront.prune.groups import Groups, find_groups
+from joulefront.prune.groups import find_groups
 from joulefront.prune.masks import masks_of
 from joulefront.prune.storage import serialised
 from joulefront.prune.weights import load
@@ -94,7 +94,7 @@ def chosen(study: Results, slack: float) -> Trial:
 def with_zeros(task: Task, model: nn.Module, share: float, epochs: float) -> nn.Module:
     """The model with that share of each layer's weights gone, the smallest, and fine-tuned."""
     layers = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    groups = Groups((), {}, ())
+    groups = find_groups(model, task.example)
     small = prune(
         model, task.example, Pruning({}, (), dict.fromkeys(layers, share)), Remembered(L1()), task=task, groups=groups,
         evidence=Evidence(model, task, task.example, groups),
