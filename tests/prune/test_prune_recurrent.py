@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from joulefront.errors import PruneError
+from joulefront.prune.cost import count
 from joulefront.prune.criteria import L2
 from joulefront.prune.groups import find_groups
 from joulefront.prune.resize import FewerHeads
@@ -91,3 +92,15 @@ def test_fewer_heads_can_be_cut_again() -> None:
     smaller = cut(small, example, Pruning({"layer.self_attn": 4, "stem": 5}), L2()).get_submodule("layer.self_attn")
     assert isinstance(smaller, FewerHeads)
     assert (smaller.num_heads, smaller.embed_dim) == (1, 5)
+
+
+def test_a_layer_that_is_called_by_keyword_is_the_same() -> None:
+    """Of an LSTM of 3 inputs and 8 units, and the dense layer behind it: 4 * 8 * (3 + 8) weights at 6 steps, and 8 * 5."""
+    layers = {"lstm": nn.LSTM(3, 8, batch_first=True), "head": nn.Linear(8, 5)}
+    net, example = prepared(lambda: Net(lambda n, x: n.head(n.lstm(input=x)[0][:, -1]), **layers), SEQUENCE)
+    assert [(group.name, group.channels) for group in find_groups(net, example).groups] == [("lstm", 8)]
+    steps = example[0].shape[:2].numel()
+    assert count(net, example).macs == 4 * 8 * (3 + 8) * steps + 8 * 5 * len(example[0])
+    assert count(cut(net, example, Pruning({"lstm": 2}), L2()), example).macs == 4 * 2 * 5 * steps + 2 * 5 * len(
+        example[0]
+    )

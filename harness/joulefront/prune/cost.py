@@ -102,7 +102,7 @@ def _weights(
 ) -> Iterator[tuple[Tensor, Fraction]]:
     """The weights that one call of a module applies, and at how many positions each."""
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        times = Fraction(args[0].numel(), module.input_size)
+        times = Fraction(_input(args, keywords).numel(), module.input_size)
         yield from ((weight, times) for name, weight in module.named_parameters() if name.startswith("weight"))
     elif isinstance(module, nn.MultiheadAttention | FewerHeads):
         given = [*args, *(keywords[name] for name in ("query", "key", "value") if name in keywords)][:3]
@@ -116,9 +116,13 @@ def _weights(
         if isinstance(module, nn.MultiheadAttention):  # which does not call the layer
             yield module.out_proj.weight, query
     else:
-        applied = args[0] if isinstance(module, _ConvTransposeNd) else output
+        applied = _input(args, keywords) if isinstance(module, _ConvTransposeNd) else output
         assert isinstance(module.weight, Tensor)
         yield module.weight, Fraction(applied.numel(), len(module.weight))
+
+
+def _input(args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    return args[0] if args else keywords["input"]
 
 
 _KINDS = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, FewerHeads)

@@ -32,7 +32,7 @@ def opaque(name: str, module: nn.Module, call: Call) -> Opaque | None:
         return Opaque(name, stand_in, (), (), name, fixed=reason)
     if not isinstance(module, nn.RNNBase):
         return None
-    if isinstance(call.args[0], PackedSequence):
+    if isinstance(call.args[0] if call.args else call.keywords["input"], PackedSequence):
         raise PruneError(f"{name!r} is given packed sequences, which cannot be exported: give it padded ones")
     fixed = f"{name!r} projects its hidden state (proj_size), which cannot be cut" if module.proj_size else ""
     reads = tuple(Slices(weight, 1, columns(module.input_size), False) for weight in _named(module, "weight_ih", 0))
@@ -69,9 +69,9 @@ class _Layer(StandIn):
         self._stacked = module.num_layers * self._directions
         self._batch_first = module.batch_first
 
-    def forward(self, x: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
-        time = 1 if self._batch_first and x.dim() == 3 else 0
-        y = self.line(x)
+    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:  # noqa: A002 -- torch's name
+        time = 1 if self._batch_first and input.dim() == 3 else 0
+        y = self.line(input)
         for state in () if hx is None else hx if isinstance(hx, tuple) else (hx,):
             y = y + state.mean(0).unsqueeze(time)
         last = torch.stack([y.select(time, -1)] * self._stacked)
@@ -85,8 +85,8 @@ class _Cell(StandIn):
         super().__init__(module, module.input_size, module.hidden_size)
         self._has_two_states = isinstance(module, nn.LSTMCell)
 
-    def forward(self, x: Tensor, hx: Any = None) -> Any:
-        y = self.line(x)
+    def forward(self, input: Tensor, hx: Any = None) -> Any:  # noqa: A002 -- torch's name
+        y = self.line(input)
         for state in () if hx is None else hx if isinstance(hx, tuple) else (hx,):
             y = y + state
         return (y, y) if self._has_two_states else y
