@@ -192,6 +192,9 @@ def test_options_are_for_all_granularities_or_for_each() -> None:
     first, second = removals(OPTIONS)
     assert (first.granularity, first.ratio, first.scope, first.multiple) == ("weight", 0.5, "uniform", 1)
     assert (second.granularity, second.ratio, second.scope, second.multiple) == ("channel", 0.5, "global", 8)
+    weights, blocks = removals({**OPTIONS, "granularity": ("weight", "block"), "floor": 0.5})
+    assert weights.multiple == blocks.multiple == 8  # no one's, so that whoever prunes refuses them
+    assert weights.floor == blocks.floor == 0.5
     assert second.exclude == ("head",)
     assert second.schedule == Plugin(kind="one-shot")
     floored = removals({**OPTIONS, "floor_accuracy": 0.9, "schedule": ("{kind = 'adaptive', step = 0.1}",)})

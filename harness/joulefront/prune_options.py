@@ -14,6 +14,7 @@ from joulefront.prune_records import Recovery, Removal
 
 _PAIRED = ("ratio", "of", "scope", "criterion", "schedule")
 _FLOORED = ("iterative", "adaptive")
+_HAVE_WIDTHS = {"channel", "head"}
 
 
 def removals(options: Mapping[str, Any]) -> list[Removal]:
@@ -38,9 +39,9 @@ def removals(options: Mapping[str, Any]) -> list[Removal]:
             criterion=None if paired["criterion"][index] is None else plugin(paired["criterion"][index], "--criterion"),
             schedule=_schedule(paired["schedule"][index], options["steps"], options["floor_accuracy"]),
             exclude=tuple(options["exclude"]),
-            # These are about widths, and of several granularities some may have none.
-            multiple=options["multiple"] if len(names) == 1 or name in ("channel", "head") else 1,
-            floor=options["floor"] if len(names) == 1 or name in ("channel", "head") else None,
+            # These are about widths: of several granularities some may have none, but not all of them.
+            multiple=options["multiple"] if name in _HAVE_WIDTHS or _HAVE_WIDTHS.isdisjoint(names) else 1,
+            floor=options["floor"] if name in _HAVE_WIDTHS or _HAVE_WIDTHS.isdisjoint(names) else None,
         )
         for index, name in enumerate(names)
     ]
