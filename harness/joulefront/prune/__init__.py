@@ -1,4 +1,4 @@
-"""Cutting whole channels out of a network: what can be cut, what to keep, the surgery and what it saves."""
+"""Pruning a network: what can go (channels, heads, blocks, single weights), what judges it, the surgery and what it saves."""
 
 from __future__ import annotations
 

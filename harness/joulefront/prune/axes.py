@@ -95,6 +95,11 @@ def inside(name: str, modules: Collection[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
+def touches(group: ChannelGroup, exclude: Collection[str]) -> bool:
+    """Whether the group would cut the output side of an excluded layer, or of a layer inside an excluded module."""
+    return any(axis.produces and inside(axis.tensor, exclude) for axis in group.axes)
+
+
 def evaluating(model: nn.Module) -> nn.Module:
     """A copy of ``model`` in eval mode."""
     copied = copy.deepcopy(model)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from joulefront.config import nearest
 from joulefront.errors import ConfigError
+from joulefront.prune.axes import inside
 from joulefront.records import Gene, Option
 
 MOST_GENES = 40
@@ -95,7 +96,7 @@ def _starred(name: str, count: int) -> str:
 def _below(names: Sequence[str], prefixes: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in names:
-        key = next((prefix for prefix in prefixes if name == prefix or name.startswith(f"{prefix}.")), name)
+        key = next((prefix for prefix in prefixes if inside(name, [prefix])), name)
         found.setdefault(key, []).append(name)
     for prefix in prefixes:
         if prefix not in found:

@@ -17,6 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from joulefront.config import nearest
 from joulefront.errors import ConfigError, PruneError
+from joulefront.prune.axes import inside, touches
 from joulefront.prune.blocks import find_blocks
 from joulefront.prune.genes import (
     MOST_GENES,
@@ -72,7 +73,7 @@ def find_space(
             raise ConfigError(f"space.exclude: layer {name!r} has no weights, so there is nothing to leave alone")
     export(model, example)
     found = find_groups(model, example)
-    groups = [group for group in found.groups if not _touches(group, exclude)]
+    groups = [group for group in found.groups if not touches(group, exclude)]
     widths = {
         group.name: legal_widths(group, multiple, _floor_of(group.name, floors, floor), least_widths)
         for group in groups
@@ -124,12 +125,8 @@ def export(model: nn.Module, example: Example) -> torch.export.ExportedProgram:
 
 def _floor_of(name: str, floors: Mapping[str, float], floor: float) -> float:
     """The floor of the nearest name that has one of its own."""
-    above = [prefix for prefix in floors if _is_below(name, prefix)]
+    above = [prefix for prefix in floors if inside(name, [prefix])]
     return floors[max(above, key=len)] if above else floor
-
-
-def _is_below(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(f"{prefix}.")
 
 
 def _layers(model: nn.Module, exclude: Sequence[str]) -> list[str]:
@@ -137,7 +134,7 @@ def _layers(model: nn.Module, exclude: Sequence[str]) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, _ConvNd | nn.Linear) and not any(_is_below(name, prefix) for prefix in exclude)
+        if isinstance(module, _ConvNd | nn.Linear) and not inside(name, exclude)
     ]
 
 
@@ -147,9 +144,7 @@ def _blocks(
     """The residual blocks that a search may take out. Raises ConfigError for one that is wanted and is none."""
     if wanted is False or wanted == ():
         return []
-    found = [
-        name for name in find_blocks(model, example, groups) if not any(_is_below(name, prefix) for prefix in exclude)
-    ]
+    found = [name for name in find_blocks(model, example, groups) if not inside(name, exclude)]
     if wanted is True:
         return found
     for name in wanted:
@@ -158,12 +153,6 @@ def _blocks(
                 f"space.blocks: {name!r} is no residual block that can be taken out; {nearest(name, found)}"
             )
     return [name for name in found if name in wanted]
-
-
-def _touches(group: ChannelGroup, exclude: Sequence[str]) -> bool:
-    """Whether the group would cut the output side of an excluded layer, or of a layer inside an excluded module."""
-    owners = {axis.tensor.rpartition(".")[0] for axis in group.axes if axis.produces}
-    return any(owner == name or owner.startswith(f"{name}.") for owner in owners for name in exclude)
 
 
 def _try_each(model: nn.Module, example: Example, groups: Groups, widths: Mapping[str, tuple[int, ...]]) -> None:

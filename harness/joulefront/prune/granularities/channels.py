@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from joulefront.errors import ConfigError
 from joulefront.protocols import Criterion, Task
-from joulefront.prune.axes import ChannelGroup, Example, inside
+from joulefront.prune.axes import ChannelGroup, Example, touches
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.granularities.network import Network, There
 from joulefront.prune.masks import channel_masks
@@ -43,7 +43,7 @@ class Channels:
         found = {
             group.name: torch.arange(group.channels // group.block)
             for group in groups
-            if not _touches(group, self.exclude)
+            if not touches(group, self.exclude)
         }
         if not found:
             raise ConfigError("--exclude leaves nothing to prune")
@@ -92,11 +92,6 @@ def _is_heads(model: nn.Module, group: ChannelGroup) -> bool:
     """Whether the units of ``group`` are heads: runs of channels that no grouped convolution or norm holds together."""
     owners = {axis.tensor.rpartition(".")[0] for axis in group.axes}
     return group.block > 1 and not any(isinstance(model.get_submodule(name), _ConvNd | nn.GroupNorm) for name in owners)
-
-
-def _touches(group: ChannelGroup, exclude: Sequence[str]) -> bool:
-    """Whether the group would cut the output side of an excluded layer, or of a layer inside an excluded module."""
-    return any(axis.produces and inside(axis.tensor, exclude) for axis in group.axes)
 
 
 def _nothing(network: Network, what: str) -> str:
