@@ -124,6 +124,15 @@ def test_heads_alone(task: Task) -> None:
     assert pruned.figures.score is not None
 
 
+def test_weights_of_an_attention_that_lost_heads_go_like_any_others(task: Task) -> None:
+    heads, weights = Removal(granularity="head", ratio=0.5), Removal(granularity="weight", ratio=0.5)
+    whole, fewer = (
+        prune(task, *removals, recovery=NONE).pruning.sparsity for removals in ((weights,), (heads, weights))
+    )
+    assert set(fewer) == set(whole)
+    assert fewer["attend.in_proj_weight"] == 0.5
+
+
 def test_blocks_by_what_they_contribute_and_by_their_weights(task: Task) -> None:
     few = Task(task.model, task.example, images(64, 0), task.validation)  # the criterion sees all of them
     inputs, targets = few.train.tensors  # type: ignore[union-attr]

@@ -49,7 +49,8 @@ def resolve_precision(
 def placed(device: Device, *models: nn.Module | None) -> Iterator[Literal["cpu", "cuda"]]:
     """The models on ``device``, as ``resolve_device`` has it, for the while, and on the CPU again behind it.
 
-    On a GPU, algorithms are the deterministic ones and float32 is not rounded to TensorFloat-32.
+    On a GPU, cuDNN's and cuBLAS' algorithms are the deterministic ones and float32 is not rounded to TensorFloat-32. A few of
+    torch's own, such as the gradient of adaptive pooling, may add in another order each time.
     """
     place = resolve_device(device)
     if place == "cpu":

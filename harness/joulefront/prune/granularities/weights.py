@@ -17,10 +17,11 @@ from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.granularities.network import NO_GROUPS, Network, There
 from joulefront.prune.masks import weight_masks, zero
 from joulefront.prune.ratios import Stock
+from joulefront.prune.resize import FewerHeads
 from joulefront.records import Pruning
 from joulefront.training import Masks
 
-_MASKED = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Bilinear)
+_MASKED = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, FewerHeads, nn.Bilinear)
 
 
 @dataclass(frozen=True, slots=True)
