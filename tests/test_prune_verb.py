@@ -49,6 +49,10 @@ def without_data() -> Task:
     return Task(model(), (torch.zeros(1, 1, 6, 6),))
 
 
+def single() -> Task:
+    return Task(nn.Sequential(nn.Flatten(), nn.Linear(36, 2)), (torch.zeros(1, 1, 6, 6),))
+
+
 MODULE = f"{__name__}:task"
 
 
@@ -169,6 +173,15 @@ def test_a_mistake_is_one_message(
     assert reason in shown.err.replace("\n", " ")
     assert "Traceback" not in shown.err
     assert shown.out == ""
+    assert list(here.iterdir()) == []
+
+
+def test_widths_that_cannot_be_drawn_are_told_before_anything_is_pruned(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = ("prune", f"{__name__}:single", "--granularity", "weight", "--ratio", "0.5", "--epochs", "0")
+    assert joulefront(monkeypatch, *weights, "--figure", "widths.svg") == 2
+    assert "widths.svg: no layer has channels that can be cut" in capsys.readouterr().err
     assert list(here.iterdir()) == []
 
 

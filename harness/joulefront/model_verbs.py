@@ -206,17 +206,21 @@ def prune(
         listener.stage(f"reading {model}")
         task = load_task(Plugin(kind=model), Path.cwd(), needs_data=False)
         require_room_for(folder, task.model)
+        if figure is not None:
+            from joulefront.prune.groups import find_groups
+            from joulefront.report import widths_figure
+
+            full = {group.name: group.channels for group in find_groups(task.model, task.example).groups}
+            widths_figure.check(full, figure)
         listener.stage(f"pruning {model}")
         pruned = prune_model(task, *asked, recovery=how, seed=seed, listener=listener, folder=Path.cwd())
         listener.stage(f"writing {folder}")
         document = write(folder, pruned, task, model, asked, how, as_onnx=onnx)
     if figure is not None:
-        from joulefront.prune.groups import find_groups
-        from joulefront.report.widths_figure import draw
-
-        full = {group.name: group.channels for group in find_groups(task.model, task.example).groups}
         left = document["pruned"]["macs"] / document["unpruned"]["macs"]
-        draw(full, pruned.pruning, f"{model}: {left * 100:.0f} % of the multiply-accumulates left", figure)
+        widths_figure.draw(
+            full, pruned.pruning, f"{model}: {left * 100:.0f} % of the multiply-accumulates left", figure
+        )
     show(document, as_json, table)
 
 

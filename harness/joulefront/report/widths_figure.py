@@ -18,15 +18,20 @@ _KEPT, _GONE = "#0072B2", "#dfe3e8"
 _ROW_IN, _HEAD_IN, _LEAST_IN = 0.26, 1.2, 2.4
 
 
+def check(full: Mapping[str, int], path: Path) -> None:
+    """Raises ConfigError as ``draw`` does: before any work."""
+    canvas.check(path)
+    if not full:
+        raise ConfigError(f"{path}: no layer has channels that can be cut, so that there are no widths to draw")
+
+
 def draw(full: Mapping[str, int], pruning: Pruning, title: str, path: Path) -> None:
     """Draw the channels that each group keeps of its ``full`` width into ``path``, whose suffix says the format.
 
     Groups in the order of ``full``; what ``pruning`` does not name is whole, and what lies in a block that is taken out is
     gone. Raises ConfigError where there are no groups, and as ``canvas.save``, which raises StoreError as well.
     """
-    canvas.check(path)
-    if not full:
-        raise ConfigError(f"{path}: no layer has channels that can be cut, so that there are no widths to draw")
+    check(full, path)
     with canvas.settings():
         size = 7.0, max(_LEAST_IN, _HEAD_IN + _ROW_IN * len(full))
         figure = Figure(figsize=size, dpi=110, layout="constrained")
