@@ -331,6 +331,7 @@ def test_without_data_what_needs_none_works(task: Task) -> None:
         (Removal(ratio=float("nan")), "--ratio: expected a share"),
         (Removal(), "how much is to go"),
         (Removal(ratio=0.001), "takes away less than the least channel"),
+        (Removal(ratio=0.001, schedule=plugin("gradual", every=1)), "takes away less than the least channel"),
         (Removal(ratio=0.9, floor=0.5), "--floor and --multiple leave at least 50.0%"),
         (Removal(ratio=0.99, of="macs"), "at the narrowest that is allowed"),
         (Removal(of="macs", shares={"stem": 0.5}), "--of macs needs a --ratio"),

@@ -195,13 +195,13 @@ class _Run:
     ) -> _Made:
         """What a step makes of the network ``before``; that one itself where there is no whole unit to take."""
         self._doing(f"step {len(self._steps) + 1}: {step.ratio:.1%} of the {removal.granularity}s' {removal.of}")
+        there = rationing.left(before.network, step.ratio)  # asked before any fine-tuning: it may be out of reach
+        if sum(map(len, there.values())) == sum(map(len, kind.there(before.network).values())):
+            return before
         cut = None
         if step.course is not None:
             network = self._gradually(kind, rationing, before.network, step.course)
         else:
-            there = rationing.left(before.network, step.ratio)
-            if sum(map(len, there.values())) == sum(map(len, kind.there(before.network).values())):
-                return before
             network = kind.keeping(before.network, there, self._task.example)
             cut = self._figures(network.model)
             self._recover(network)
