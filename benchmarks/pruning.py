@@ -3,9 +3,9 @@
     python benchmarks/pruning.py [--folder DIR] [--seeds N] [--epochs E] [--models cnn_bn,resnet20] [--criteria a,b] [--report]
 
 On Fashion-MNIST (Debian's dataset-fashion-mnist). A network of each model is cut to 50 and 30 % of its multiply-accumulates:
-ours by each criterion with the same share of every layer that it can judge (and once by one global ranking), torch-pruning's
-as its README has it (BasePruner with GroupMagnitudeImportance, one share for every layer). All are recovered alike: BatchNorm
-recalibrated, then fine-tuned from the same weights over the same examples in the same order. A seed draws that order, what
+torch-pruning's as its README has it (BasePruner with GroupMagnitudeImportance, one share for every layer), by the ratio that
+comes nearest below; ours to no more than that one has, by each criterion with the same share of every layer that it can judge
+(and once by one global ranking). All are recovered alike: BatchNorm recalibrated, then fine-tuned from the same weights over the same examples in the same order. A seed draws that order, what
 criteria see of the data, and the random criterion. Accuracies are those of the 10,000 test images; what two networks differ by
 is taken in pairs, image by image, over all seeds. Every run is kept in the folder as it is done, so the same command goes on
 where it was stopped; --report prints what is there.
@@ -61,8 +61,8 @@ def code_of(method: str) -> str:
     return plugins.fingerprint(plugin, READY, folder=Path(), where="--criteria")[:16]
 
 
-def ours(task: Task, criterion: str, share: float, seed: int) -> nn.Module:
-    """The task's model, cut by a criterion of ours to the share of its multiply-accumulates."""
+def ours(task: Task, criterion: str, aim: int, seed: int) -> nn.Module:
+    """The task's model, cut by a criterion of ours to at most so many multiply-accumulates."""
     name, scope = (criterion.partition(",")[0], "global") if criterion == OURS_GLOBAL else (criterion, "uniform")
     arguments = {"seed": seed} if name == "random" else {}
     judge = Remembered(
@@ -81,7 +81,7 @@ def ours(task: Task, criterion: str, share: float, seed: int) -> nn.Module:
     widths = kept_at_cost(
         lambda gone: kept(stocks, gone, "global" if scope == "global" else "uniform"),
         lambda left: predicted(Pruning(left)).macs,
-        share * predicted(Pruning()).macs,
+        aim,
         what="MACs",
     )
     return prune(task.model, task.example, Pruning(widths), judge, task=task, groups=groups, evidence=evidence)
@@ -156,7 +156,8 @@ def runs(models: list[str], criteria: list[str] | None, seeds: int) -> Iterator[
 def run(task: Task, method: str, share: float, seed: int, epochs: float) -> dict[str, Any]:
     """One network, cut, recovered and judged."""
     begin_s = time.perf_counter()
-    model = theirs(task, share) if method == THEIRS else ours(task, method, share, seed)
+    other = theirs(task, share)
+    model = other if method == THEIRS else ours(task, method, count(other, task.example).macs, seed)
     cut_s = time.perf_counter() - begin_s
     whole, left = count(task.model, task.example), count(model, task.example)
     before, after = recovered(model, task, epochs, seed)
