@@ -5,10 +5,10 @@
 On Fashion-MNIST (Debian's dataset-fashion-mnist). A network of each model is cut to 50 and 30 % of its multiply-accumulates:
 torch-pruning's as its README has it (BasePruner with GroupMagnitudeImportance, one share for every layer), by the ratio that
 comes nearest below; ours to no more than that one has, by each criterion with the same share of every layer that it can judge
-(and once by one global ranking). All are recovered alike: BatchNorm recalibrated, then fine-tuned from the same weights over the same examples in the same order. A seed draws that order, what
-criteria see of the data, and the random criterion. Accuracies are those of the 10,000 test images; what two networks differ by
-is taken in pairs, image by image, over all seeds. Every run is kept in the folder as it is done, so the same command goes on
-where it was stopped; --report prints what is there.
+(and once by one global ranking). All are recovered alike: BatchNorm recalibrated, then fine-tuned from the same weights over
+the same examples in the same order. A seed draws that order, what criteria see of the data, and the random criterion.
+Accuracies are those of the 10,000 test images; what two networks differ by is taken in pairs, image by image, over all seeds.
+Every run is kept in the folder as it is done, so the same command goes on where it was stopped; --report prints what is there.
 """
 
 import argparse
