@@ -177,6 +177,8 @@ def summary(found: Mapping[str, Mapping[str, Any]], unpruned: Mapping[str, Tenso
     rows: dict[tuple[str, float, str], dict[int, Mapping[str, Any]]] = {}
     for key, one in found.items():
         model, method, share, seed = key.split("/")
+        if model not in unpruned:
+            continue
         rows.setdefault((model, float(share), method), {})[int(seed)] = one
     lines = []
     for (model, share, method), seeds in sorted(rows.items()):

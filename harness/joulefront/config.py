@@ -19,7 +19,7 @@ from joulefront.errors import ConfigError
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 Limit = Annotated[float, Field(gt=0)] | None
 Objective = Literal[
     "error",

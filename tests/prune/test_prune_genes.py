@@ -59,7 +59,7 @@ def test_each_member_of_a_shared_gene_takes_its_nearest_legal_width() -> None:
 
 
 def test_zeros_come_last_to_none_and_share_genes_where_there_is_little_room() -> None:
-    genes = sparsity_genes(["a.0", "a.1", "b"], [0.5, 0.9, 0.0], "auto", 2)
+    genes = sparsity_genes(["a.0", "a.1", "b"], [0.5, 0.9], "auto", 2)
     assert [gene.name for gene in genes] == ["zeros of a.*", "zeros of b"]
     assert genes[0].options == (0.9, 0.5, 0.0)
     assert [genes[0].kept(index) for index in range(3)] == pytest.approx([0.1, 0.5, 1.0])
@@ -105,6 +105,15 @@ def test_a_space_holds_what_the_study_asks_for() -> None:
     zeros = {layer for gene in space.genes if gene.kind == "sparsity" for layer, _ in gene.members}
     assert "conv" not in zeros
     assert {"stage1.0.conv1", "dense"} <= zeros
+
+
+def test_blocks_and_zeros_take_room_from_the_widths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joulefront.prune.space.MOST_GENES", 8)
+    model, example = resnet20_like(), (torch.zeros(1, 1, 8, 8),)
+    space = find_space(model, example, multiple=4, floor=0.25, blocks=True, sparsity=[0.5], criteria=["random"])
+    kinds = [gene.kind for gene in space.genes]
+    assert len(kinds) <= 8
+    assert (kinds.count("block"), kinds.count("sparsity"), kinds.count("criterion")) == (3, 1, 1)
 
 
 def test_a_space_may_be_of_blocks_alone() -> None:

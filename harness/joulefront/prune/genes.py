@@ -17,14 +17,14 @@ MOST_GENES = 40
 Shared = Literal["auto", "none"] | tuple[str, ...]
 
 
-def width_genes(widths: Mapping[str, tuple[int, ...]], shared: Shared) -> list[Gene]:
-    """A gene for each group of ``widths``, or for those together that ``shared`` says (see ``together``).
+def width_genes(widths: Mapping[str, tuple[int, ...]], shared: Shared, room: int = MOST_GENES) -> list[Gene]:
+    """A gene for each group of ``widths``, or for those together that ``shared`` says (see ``together``) to find ``room``.
 
     A gene of one group chooses its width; one of several chooses a share, of which each takes the nearest legal width.
     Raises ConfigError.
     """
     genes = []
-    for name, members in together(list(widths), shared, MOST_GENES).items():
+    for name, members in together(list(widths), shared, max(room, 1)).items():
         if len(members) == 1:
             genes.append(Gene(members[0], widths[members[0]]))
             continue
@@ -45,7 +45,7 @@ def sparsity_genes(layers: Sequence[str], shares: Sequence[float], shared: Share
 
     Raises ConfigError.
     """
-    options: tuple[Option, ...] = (*sorted(set(shares) - {0.0}, reverse=True), 0.0)
+    options: tuple[Option, ...] = (*sorted(set(shares), reverse=True), 0.0)
     return [
         Gene(f"zeros of {name}", options, "sparsity", tuple((member, options) for member in members))
         for name, members in together(layers, shared, max(room, 1)).items()

@@ -80,9 +80,11 @@ def find_space(
     }
     widths = {name: legal for name, legal in widths.items() if len(legal) > 1}
     _try_each(model, example, found, widths)
-    genes = [*width_genes(widths, shared), *block_genes(_blocks(model, example, found, blocks, exclude))]
+    choices = block_genes(_blocks(model, example, found, blocks, exclude))
+    room = MOST_GENES - len(choices) - bool(sparsity) - bool(criteria)
+    genes = [*width_genes(widths, shared, room), *choices]
     if sparsity:
-        genes += sparsity_genes(_layers(model, exclude), sparsity, shared, MOST_GENES - len(genes))
+        genes += sparsity_genes(_layers(model, exclude), sparsity, shared, MOST_GENES - len(genes) - bool(criteria))
     if not genes:
         raise PruneError(f"nothing in the model can be cut: {_reason(found, groups, multiple, floor)}")
     return Space((*genes, *criterion_genes(criteria, own_criterion)))
