@@ -215,7 +215,7 @@ class StudyConfig(Table):
     space: SpaceConfig = SpaceConfig()
     criterion: Plugin = Field(
         default=Plugin(kind="l2"),
-        description="Which channels of a layer are kept: those of the highest l2 norm, or random ones.",
+        description="What is worth keeping, such as l2, group-l2, taylor or activation: docs/criteria.md has all.",
     )
     recover: RecoverConfig = RecoverConfig()
     compile: CompileConfig = CompileConfig()

@@ -47,6 +47,7 @@ def test_prefixes_join_what_lies_below_them_and_nothing_else() -> None:
     found = together([*STAGES, "layer10.conv"], ("layer1",), 40)
     assert len(found["layer1"]) == 6
     assert len(found) == 8
+    assert len(together(STAGES, ("layer1", "layer1.0"), 40)["layer1.0"]) == 2  # the narrower of two has its own
     with pytest.raises(ConfigError, match=r"space.shared: no layer that can be cut lies below 'layer3'; did you mean"):
         together(STAGES, ("layer3",), 40)
 

@@ -96,7 +96,7 @@ def _starred(name: str, count: int) -> str:
 def _below(names: Sequence[str], prefixes: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in names:
-        key = next((prefix for prefix in prefixes if inside(name, [prefix])), name)
+        key = max((prefix for prefix in prefixes if inside(name, [prefix])), key=len, default=name)
         found.setdefault(key, []).append(name)
     for prefix in prefixes:
         if prefix not in found:
