@@ -115,10 +115,6 @@ class Space:
             for gene in self.genes
         )
 
-    def options(self, genome: Genome) -> dict[str, Option]:
-        """What a genome chooses, by the genes' names."""
-        return {gene.name: gene.options[index] for gene, index in zip(self.genes, genome, strict=True)}
-
     def pruning(self, genome: Genome) -> Pruning:
         """What a genome stands for."""
         chosen: dict[GeneKind, dict[str, Any]] = {"width": {}, "block": {}, "sparsity": {}, "criterion": {}}

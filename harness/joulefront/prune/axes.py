@@ -78,6 +78,10 @@ class Groups:
         return replace(self, groups=tuple(group for group in left if group.axes))
 
 
+NO_GROUPS = Groups((), {}, ())
+"""For what is about single weights alone."""
+
+
 def kept_indices(groups: Groups, keep: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
     """Which indices stay of each dimension of each tensor when the channels ``keep``, by group, stay; ascending."""
     masks: dict[tuple[str, int], Tensor] = {}

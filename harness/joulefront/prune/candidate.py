@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from joulefront.protocols import Criterion, Group, Task
-from joulefront.prune.axes import inside
+from joulefront.prune.axes import NO_GROUPS, inside
 from joulefront.prune.evidence import Evidence, called, score
 from joulefront.prune.groups import Example, Groups
 from joulefront.prune.masks import weight_masks, zero
@@ -55,7 +55,7 @@ def prune(
     small = cut(model, example, pruning, criterion, groups=groups, evidence=evidence)
     shares = {layer: share for layer, share in effective(pruning, groups).sparsity.items() if share}
     if shares:
-        left = Evidence(small, task, example, Groups((), {}, ()))  # of single weights alone
+        left = Evidence(small, task, example, NO_GROUPS)
         scores = {layer: score(left.layer(layer), criterion.criterion) for layer in shares}
         zero(small, weight_masks(small, scores, shares))
     return small

@@ -6,9 +6,10 @@ them (``scores``), and makes the network that keeps only some (``keeping``), or 
 
 from typing import Literal
 
+from joulefront.prune.axes import NO_GROUPS
 from joulefront.prune.granularities.blocks import Blocks
 from joulefront.prune.granularities.channels import Channels
-from joulefront.prune.granularities.network import NO_GROUPS, Granularity, Network, There, check_excluded
+from joulefront.prune.granularities.network import Granularity, Network, There, check_excluded
 from joulefront.prune.granularities.weights import Weights, sparsity_of
 
 Name = Literal["channel", "head", "weight", "block"]

@@ -21,9 +21,6 @@ from joulefront.training import Masks
 There = Mapping[str, Tensor]
 """Which units there are, ascending, by the name of the group or layer that has them: (units,) each."""
 
-NO_GROUPS = Groups((), {}, ())
-"""For what is about single weights alone."""
-
 
 @dataclass(frozen=True, slots=True)
 class Network:

@@ -12,9 +12,9 @@ from torch.nn.modules.conv import _ConvNd
 
 from joulefront.errors import ConfigError
 from joulefront.protocols import Criterion, Task
-from joulefront.prune.axes import Example, inside
+from joulefront.prune.axes import NO_GROUPS, Example, inside
 from joulefront.prune.evidence import Evidence, score
-from joulefront.prune.granularities.network import NO_GROUPS, Network, There
+from joulefront.prune.granularities.network import Network, There
 from joulefront.prune.masks import weight_masks, zero
 from joulefront.prune.ratios import Stock
 from joulefront.prune.resize import FewerHeads
