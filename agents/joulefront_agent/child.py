@@ -19,7 +19,7 @@ from typing import Any
 
 from joulefront_agent import blame, conditions, cores, sensors, timing, turns, wire
 from joulefront_agent.memory import Peak
-from joulefront_agent.reading import STUCK_S, Sensor, within
+from joulefront_agent.sensors.reading import STUCK_S, Sensor, within
 from joulefront_agent.wire import Failure
 from joulefront_agent.wire_time import Step, Timing
 

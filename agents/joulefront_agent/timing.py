@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from joulefront_agent.reading import Sensor
+from joulefront_agent.sensors.reading import Sensor
 from joulefront_agent.wire import Energy, Failure
 
 Timer = Callable[[int], Sequence[float]]

@@ -3,7 +3,8 @@
 import pytest
 from fake_machine import Ticking, write, zone
 
-from joulefront_agent import rapl, sensors
+from joulefront_agent import sensors
+from joulefront_agent.sensors import rapl
 from joulefront_agent.wire import Failure
 
 

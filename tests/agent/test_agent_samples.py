@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from joulefront_agent import samples
+from joulefront_agent.sensors import samples
 
 
 def test_the_integral_goes_straight_between_samples_and_through_the_edges():

@@ -5,8 +5,9 @@ import threading
 import pytest
 from fake_machine import JETSON_AGX_ORIN, VIRTUAL_BOARD, Rushing, Ticking, write, zone
 
-from joulefront_agent import power, rapl, reading, sensors
-from joulefront_agent.reading import Sensor
+from joulefront_agent import sensors
+from joulefront_agent.sensors import rapl, reading, sampled
+from joulefront_agent.sensors.reading import Sensor
 from joulefront_agent.wire import Failure
 
 POWER_W = {"rapl": 20.0, "power": 3.25, "volts and amperes": 3.24, "a sum": 19.0 * 0.210 + 4.968 * 0.900}
@@ -30,7 +31,7 @@ class Case:
             write(root, JETSON_AGX_ORIN if kind == "a sum" else VIRTUAL_BOARD)
             found, _ = sensors.find(root, "hwmon:ina3221/1" if kind == "volts and amperes" else "auto")
             clock = Rushing()
-            self.sensor = power.Sampled(
+            self.sensor = sampled.Sampled(
                 found.name, found.covers, clock.watched(found._power_w), found._interval_s, clock=clock, wait=clock.wait
             )
             self.let_pass = lambda: clock.read(60)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from joulefront_agent import timing
-from joulefront_agent.reading import Reading
+from joulefront_agent.sensors.reading import Reading
 from joulefront_agent.wire import Failure
 
 

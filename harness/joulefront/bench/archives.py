@@ -42,8 +42,9 @@ def agent(cache: Cache) -> Archive:
     spec = importlib.util.find_spec("joulefront_agent")
     assert spec is not None
     assert spec.origin is not None
-    sources = sorted(Path(spec.origin).parent.glob("*.py"))
-    files = {f"joulefront_agent/{source.name}": source.read_bytes() for source in sources}
+    root = Path(spec.origin).parent
+    sources = sorted(root.rglob("*.py"))
+    files = {f"joulefront_agent/{source.relative_to(root).as_posix()}": source.read_bytes() for source in sources}
     key = key_of(files={name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
     return archived("agent", key, cache, lambda: files)
 

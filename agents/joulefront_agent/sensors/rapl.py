@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from joulefront_agent.reading import Reading
+from joulefront_agent.sensors.reading import Reading
 from joulefront_agent.wire import Failure
 
 _TICK_LIMIT_S = 0.5

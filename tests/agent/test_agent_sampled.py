@@ -8,12 +8,12 @@ import threading
 import pytest
 from fake_machine import Rushing
 
-from joulefront_agent import power
+from joulefront_agent.sensors.sampled import Sampled
 from joulefront_agent.wire import Failure
 
 
 def sampled(power_w, clock, **changes):
-    return power.Sampled(
+    return Sampled(
         "fake", "all", clock.watched(power_w), clock=clock, **{"interval_s": None, "wait": clock.wait, **changes}
     )
 
@@ -104,7 +104,7 @@ def test_a_sensor_that_cannot_be_read_is_an_error(broken, said, good):
         return broken
 
     clock = Rushing()
-    sensor = power.Sampled("fake", "all", read, None, clock=clock, wait=clock.wait)
+    sensor = Sampled("fake", "all", read, None, clock=clock, wait=clock.wait)
 
     def measure():
         sensor.start()
@@ -208,7 +208,7 @@ def test_a_driver_that_blocks_its_reader_is_the_sensors_fault_and_no_hang(good):
         return 1.0
 
     clock = Rushing()
-    sensor = power.Sampled("fake", "all", read, None, clock=clock, wait=clock.wait, stuck_s=0.05)
+    sensor = Sampled("fake", "all", read, None, clock=clock, wait=clock.wait, stuck_s=0.05)
 
     def measure():
         sensor.start()

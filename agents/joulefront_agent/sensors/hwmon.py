@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from joulefront_agent.power import Sampled
+from joulefront_agent.sensors.sampled import Sampled
 
 _PAIRED = {"ina3221": (1, 2, 3)}  # its other channels are shunts and sums
 _UNWIRED = "NC"

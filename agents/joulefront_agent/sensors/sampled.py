@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from joulefront_agent import samples
-from joulefront_agent.reading import STUCK_S, Reading
-from joulefront_agent.samples import Sample
+from joulefront_agent.sensors import samples
+from joulefront_agent.sensors.reading import STUCK_S, Reading
+from joulefront_agent.sensors.samples import Sample
 from joulefront_agent.wire import Failure
 
 Wait = Callable[[threading.Event, float], object]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from joulefront_agent import hwmon, rapl
-from joulefront_agent.reading import Sensor
+from joulefront_agent.sensors import hwmon, rapl
+from joulefront_agent.sensors.reading import Sensor
 
 
 def find(root: Path, meter: str, cores: Collection[int] = ()) -> tuple[Sensor | None, str | None]:
