@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from joulefront_agent import conditions, lock, machine, wire
+from joulefront_agent import conditions, lock, machine, sensors, window, wire
 from joulefront_agent.runner import Runner
+from joulefront_agent.wire_energy import Watch, meters_to_wire
 from joulefront_agent.wire_time import Timing
 
 _log = logging.getLogger("joulefront_agent")
@@ -87,7 +88,7 @@ class Agent:
             self._fail(request.id, self._refusal.kind, self._refusal.message)
             return
         try:
-            if request.op in ("run", "time"):
+            if request.op in ("run", "time", "watch", "meters"):
                 self._start(request)
             else:
                 self._send(wire.Answer(request.id, self._answer(request)))
@@ -103,6 +104,8 @@ class Agent:
             hello = wire.Hello.from_wire(request.params)
             self._silence_s = hello.silence_s
             return machine.facts(self._root, hello.meter)
+        if request.op == "clock":
+            return {"raw_s": window.raw_s()}
         return conditions.read(self._root) if request.op == "conditions" else {}
 
     def _start(self, request: wire.Request) -> None:
@@ -110,10 +113,15 @@ class Agent:
         work: Callable[[], dict[str, Any]]
         if request.op == "run":
             run = wire.Run.from_wire(request.params)
-            work = lambda: self._runner.run(request.id, run).to_wire()  # noqa: E731 -- either of two
-        else:
+            work = lambda: self._runner.run(request.id, run).to_wire()  # noqa: E731 -- one of four
+        elif request.op == "time":
             timing = Timing.from_wire(request.params)
             work = lambda: self._runner.time(request.id, timing).to_wire()  # noqa: E731
+        elif request.op == "watch":
+            watch = Watch.from_wire(request.params)
+            work = lambda: self._runner.watch(request.id, watch).to_wire()  # noqa: E731
+        else:
+            work = lambda: meters_to_wire(sensors.survey(self._root))  # noqa: E731
         if self._busy:
             self._fail(request.id, "AgentError", "a run is still on its way; one at a time")
             return

@@ -74,3 +74,8 @@ def take(value: Any, name: str, kind: type, least: float | None = None) -> Any:
     if least is not None and not least <= value <= sys.float_info.max:
         raise WireError(f"{name}: expected {least:g} or more, but finite, not {str(value)[:40]}")
     return float(value) if kind is float else value
+
+
+def maybe(value: Any, name: str, kind: type, least: float | None = None) -> Any:
+    """The value, checked, or None."""
+    return None if value is None else take(value, name, kind, least)

@@ -1,4 +1,4 @@
-"""One process for one repeat of one network: it loads, warms up, samples, reads the sensor, answers and ends.
+"""One process for one repeat of one network: it loads, warms up, samples, reads the sensors, answers and ends.
 
 Started by the agent as ``python -m joulefront_agent.child PARENT RUNTIME ROOT`` with one request line on stdin; it
 writes one answer line to stdout. A crash, a leak or a hang of the network ends with it. Where the request is to time
@@ -9,21 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from time import sleep
+from typing import TYPE_CHECKING, Any
 
-from joulefront_agent import blame, conditions, cores, sensors, timing, turns, wire
+from joulefront_agent import blame, conditions, cores, sensors, spin, timing, turns, window, wire
+from joulefront_agent.load import Load
 from joulefront_agent.memory import Peak
 from joulefront_agent.sensors.reading import STUCK_S, Sensor, within
 from joulefront_agent.wire import Failure
+from joulefront_agent.wire_energy import Watch, Watched, Window
 from joulefront_agent.wire_time import Step, Timing
 
+if TYPE_CHECKING:
+    from joulefront_agent.network import Network
+
 _PR_SET_PDEATHSIG = 1
+_LEAST_S = 1e-9
+_LEAST_INFERENCES = 10  # in an energy window, as MLPerf Tiny has it
 
 
 def main() -> int:
@@ -45,6 +55,8 @@ def main() -> int:
             if request.op == "time":
                 time(Timing.from_wire(request.params), runtime, Path(root), lambda step: say(step.to_wire()))
                 answer = wire.Answer(request.id, {})
+            elif request.op == "watch":
+                answer = wire.Answer(request.id, watch(Watch.from_wire(request.params), Path(root)).to_wire())
             else:
                 ran = measure(wire.Run.from_wire(request.params), runtime, Path(root))
                 answer = wire.Answer(request.id, ran.to_wire())
@@ -61,10 +73,11 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     from joulefront_agent.network import Network
     from joulefront_agent.runtime import Runtime
 
+    began_s = window.raw_s()
     allowed = os.sched_getaffinity(0)
     used = cores.fastest(root, run.threads)
     # Sampling is to take nothing from the network, where there is another core for it.
-    sensor = _sensor(root, run.meter, allowed.difference(used) or allowed) if run.energy_s else None
+    meters = _sensors(root, run.meters, allowed.difference(used) or allowed) if run.energy_s else []
     before = {**conditions.read(root), "cores": ",".join(map(str, used)) if run.pin_threads else None}
     Runtime(runtime)  # so that it is there, and its memory counts as none of the network's
     memory = Peak(root)
@@ -74,15 +87,19 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     memory_b, memory_reason = memory.added_b()
     outputs = network.outputs() if run.outputs else ()
     warm_up_s, steady = timing.warm_up(network.time, run.warm_up_s)
+    load = Load(root)
     samples_s, steps = timing.sample(network.time, run.sample_s, run.samples, run.sample_limit_s)
-    energy = timing.energy(network.run, statistics.median(samples_s), sensor, run.energy_s) if sensor else None
+    others_cores = load.others_cores()
+    taken = _window(network, max(statistics.median(samples_s), _LEAST_S), run, meters, root) if run.energy_s else None
     return wire.Ran(
         outputs,
         tuple(samples_s),
         steps,
         warm_up_s,
         steady,
-        energy,
+        others_cores,
+        taken,
+        window.raw_s() - began_s,
         memory_b,
         memory_reason,
         before,
@@ -109,12 +126,42 @@ def time(timing: Timing, runtime: str, root: Path, report: Callable[[Step], None
     turns.take(ready, timing.rounds, timing.limit_s, report)
 
 
-def _sensor(root: Path, meter: str, spare: set[int]) -> Sensor:
-    """The sensor that was asked for. Raises Failure (MeterError) where there is none: no energy is not no answer."""
-    sensor, reason = within(STUCK_S, lambda: sensors.find(root, meter, spare))
-    if sensor is None:
-        raise Failure("MeterError", str(reason))
-    return sensor
+def watch(asked: Watch, root: Path) -> Watched:
+    """Do what ``asked`` asks for. Raises Failure."""
+    before = conditions.read(root)
+    used = cores.fastest(root, asked.busy) if asked.busy else []
+    allowed = os.sched_getaffinity(0)
+    meters = _sensors(root, asked.meters, allowed.difference(used) or allowed)
+    with spin.spinning(used):
+        taken = window.take(_idle, meters, root, least_s=asked.least_s, periods=asked.periods, most_s=asked.most_s)
+    return Watched(taken, before, conditions.read(root))
+
+
+def _idle(left_s: float) -> int:
+    sleep(left_s)
+    return 0
+
+
+def _window(network: Network, inference_s: float, run: wire.Run, meters: list[Sensor], root: Path) -> Window:
+    """The energy window. Raises Failure (MeterError)."""
+
+    def work(left_s: float) -> int:
+        return network.run(max(1, math.ceil(left_s / inference_s)))
+
+    least_s = max(run.energy_s, _LEAST_INFERENCES * inference_s)
+    most_s = max(run.energy_limit_s, least_s)
+    return window.take(work, meters, root, least_s=least_s, periods=run.periods, most_s=most_s)
+
+
+def _sensors(root: Path, meters: Sequence[str], spare: set[int]) -> list[Sensor]:
+    """The sensors that were asked for. Raises Failure (MeterError) where there is none: no energy is not no answer."""
+    found = []
+    for meter in meters:
+        sensor, reason = within(STUCK_S, partial(sensors.find, root, meter, spare))
+        if sensor is None:
+            raise Failure("MeterError", str(reason))
+        found.append(sensor)
+    return found
 
 
 def _die_with(parent: int) -> None:

@@ -12,7 +12,7 @@ def read(root: Path) -> dict[str, Any]:
     ``cpu_busy_s`` and ``cpu_total_s`` are counters in s, over all ``cpu_cores`` since the machine's start: two readings
     give the load between them. ``throttles`` counts how often a core was slowed down by heat.
     """
-    busy, total, counted = _cpu_seconds(root)
+    busy, total, counted = cpu_seconds(root)
     cores = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*"))
     return {
         "governor": ",".join(sorted({text for core in cores if (text := _text(core / "cpufreq/scaling_governor"))}))
@@ -41,7 +41,7 @@ def memory(root: Path, name: str) -> int | None:
     return None
 
 
-def _cpu_seconds(root: Path) -> tuple[float | None, float | None, int | None]:
+def cpu_seconds(root: Path) -> tuple[float | None, float | None, int | None]:
     """How long the cores were busy, how long they were there, and how many they are."""
     lines = (_text(root / "proc/stat") or "").splitlines()
     fields = lines[0].split() if lines else []

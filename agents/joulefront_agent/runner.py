@@ -11,11 +11,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from joulefront_agent import blame, conditions, cores, wire
 from joulefront_agent.stream import Late, Stream
 from joulefront_agent.tally import Tally
 from joulefront_agent.wire import Failure
+from joulefront_agent.wire_energy import Watch, Watched
 from joulefront_agent.wire_time import Step, Timed, Timing
 
 Identity = tuple[str, int, int, int]
@@ -47,8 +49,19 @@ class Runner:
                 output, errors = child.communicate(request, timeout=run.timeout_s)
             except subprocess.TimeoutExpired as expired:
                 _kill(child)
-                return _late(run.timeout_s, expired.output or b"", _last(child))
-        return _outcome(child.returncode, output, errors)
+                return wire.Ran.from_wire(_late(run.timeout_s, expired.output or b"", _last(child)))
+        return wire.Ran.from_wire(_outcome(child.returncode, output, errors))
+
+    def watch(self, number: int, watch: Watch) -> Watched:
+        """One child's work without a network. Raises Failure: MeterError, or how the child failed; as ``run`` otherwise."""
+        request = wire.encode_request(wire.Request(number, "watch", watch.to_wire())) + b"\n"
+        with self._started() as child:
+            try:
+                output, errors = child.communicate(request, timeout=watch.timeout_s)
+            except subprocess.TimeoutExpired as expired:
+                _kill(child)
+                return Watched.from_wire(_late(watch.timeout_s, expired.output or b"", _last(child)))
+        return Watched.from_wire(_outcome(child.returncode, output, errors))
 
     def time(self, number: int, timing: Timing) -> Timed:
         """What one child, or several one after another, took for each function: one that ends a child fails alone.
@@ -148,21 +161,21 @@ def _last(child: subprocess.Popen[bytes]) -> bytes:
         return expired.stderr or b""
 
 
-def _late(timeout_s: float, output: bytes, errors: bytes) -> wire.Ran:
-    """The outcome of a child that had not ended in its time; one that had answered was kept by a driver."""
+def _late(timeout_s: float, output: bytes, errors: bytes) -> dict[str, Any]:
+    """The answer of a child that had not ended in its time; one that had answered was kept by a driver."""
     if output.endswith(b"\n"):
         return _outcome(0, output, errors)
     raise Failure("Hung", f"it had not answered after {timeout_s:g} s{blame.last_words(errors)}")
 
 
-def _outcome(code: int, output: bytes, errors: bytes) -> wire.Ran:
+def _outcome(code: int, output: bytes, errors: bytes) -> dict[str, Any]:
     """What a child that ended says, by its answer or by how it ended."""
     if code:
         raise blame.of_end(code, errors)
     try:
         answer = wire.decode_answer(output.rstrip(b"\n"))
         if answer.ok is not None:
-            return wire.Ran.from_wire(answer.ok)
+            return answer.ok
     except wire.WireError as error:
         raise blame.nonsense(error, errors) from None
     assert answer.error is not None

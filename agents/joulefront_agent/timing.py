@@ -11,8 +11,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from joulefront_agent.sensors.reading import Sensor
-from joulefront_agent.wire import Energy, Failure
+from joulefront_agent.wire import Failure
 
 Timer = Callable[[int], Sequence[float]]
 
@@ -86,27 +85,3 @@ def _one(timer: Timer) -> float:
         if (taken_s := timer(1)[0]) > 0:
             return taken_s
     raise Failure("BadClock", f"the device's time of day does not go on: {_MOST_STEPS} inferences took no time")
-
-
-def energy(run: Callable[[int], int], inference_s: float, sensor: Sensor, least_s: float) -> Energy:
-    """The gross energy of inferences that run one after another for at least ``least_s``, and as long as the sensor needs.
-
-    ``run`` takes how many to run, and returns how many it did. The window holds nothing but those: the sensor begins it
-    at the end of start, and ends it at the beginning of stop. Raises Failure (MeterError).
-    """
-    count = 0
-    sensor.start()
-    least_s = max(least_s, sensor.least_s)
-    began_s = monotonic()
-    while (left_s := least_s - (monotonic() - began_s)) > 0:
-        count += run(max(1, math.ceil(left_s / max(inference_s, _LEAST_S))))
-    reading = sensor.stop()
-    return Energy(
-        energy_j=reading.energy_j,
-        window_s=reading.window_s,
-        inferences=count,
-        resolution_j=reading.resolution_j,
-        period_s=reading.period_s,
-        sensor=sensor.name,
-        covers=sensor.covers,
-    )

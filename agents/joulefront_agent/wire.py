@@ -4,8 +4,9 @@
     answer    {"id": 7, "ok": {…}}   or   {"id": 7, "error": {"kind": "Hung", "message": "…"}}
 
 One line a message, UTF-8, no newline inside. ``hello`` comes first and settles the version; ``conditions`` reads how
-the machine is now; ``run`` does one process's share of a measurement; ``time`` times single functions of a library;
-``ping`` keeps the agent alive, also while one of those two is on its way. Raw tensors travel as base64. Everything that
+the machine is now; ``clock`` tells its clock, and ``meters`` what could measure its energy; ``run`` does one process's
+share of a measurement; ``time`` times single functions of a library; ``watch`` reads meters without a network; ``ping``
+keeps the agent alive, also while one of those three is on its way. Raw tensors travel as base64. Everything that
 comes in is checked here: a message of another shape is a WireError.
 """
 
@@ -15,10 +16,11 @@ import base64
 import binascii
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from joulefront_agent.checking import Failure, WireError, itemsize, list_of, plain, table_of, take
+from joulefront_agent.checking import Failure, WireError, itemsize, list_of, maybe, plain, table_of, take
+from joulefront_agent.wire_energy import Window
 
 __all__ = [
     "CANDIDATE_KINDS",
@@ -28,7 +30,6 @@ __all__ = [
     "SILENCE_S",
     "VERSION",
     "Answer",
-    "Energy",
     "Failure",
     "Hello",
     "Ran",
@@ -44,7 +45,7 @@ __all__ = [
     "plain",
 ]
 
-VERSION = 4
+VERSION = 5
 
 PING_S = 5.0
 """The harness sends something at least so often, in s."""
@@ -57,7 +58,7 @@ _MOST_SILENCE_S = 86400.0
 LINE_LIMIT_B = 1 << 28
 """A longer line is not protocol, in bytes."""
 
-OPS = ("hello", "conditions", "run", "time", "ping")
+OPS = ("hello", "conditions", "clock", "meters", "run", "time", "watch", "ping")
 
 CANDIDATE_KINDS = ("OutOfMemory", "Crashed", "Hung")
 """The kinds of a run's error for which the network itself may be to blame."""
@@ -114,9 +115,9 @@ class Run:
 
     ``library`` is an absolute path on the device and ``sha256`` what its bytes must hash to. ``outputs`` asks for what
     one inference returns. Warm-up goes on until it is steady, for at most ``warm_up_s``; sampling for at least
-    ``sample_s`` and ``samples`` inferences, but for no longer than ``sample_limit_s``; the energy window lasts at least
-    ``energy_s``, 0 for none, and is measured by ``meter`` (as in Hello); for a sensor that is slow it may last longer, up
-    to 15 s. The child is killed after ``timeout_s``. All in s.
+    ``sample_s`` and ``samples`` inferences, but for no longer than ``sample_limit_s``. The energy window lasts at least
+    ``energy_s``, 0 for none, ten inferences, and ``periods`` updates of each of the ``meters`` (as in Hello; none where
+    something else measures), but no longer than ``energy_limit_s``. The child is killed after ``timeout_s``. All in s.
     """
 
     library: str
@@ -130,19 +131,21 @@ class Run:
     samples: int
     sample_limit_s: float
     energy_s: float
-    meter: str
+    periods: int
+    energy_limit_s: float
+    meters: tuple[str, ...]
     timeout_s: float
 
     def to_wire(self) -> dict[str, Any]:
         """As JSON's values."""
         table = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**table, "inputs": [tensor.to_wire() for tensor in self.inputs]}
+        return {**table, "inputs": [tensor.to_wire() for tensor in self.inputs], "meters": list(self.meters)}
 
     @classmethod
     def from_wire(cls, value: Any) -> Run:
         """From JSON's values. Raises WireError."""
         table = table_of(value, "run", tuple(cls.__dataclass_fields__))
-        seconds = ("warm_up_s", "sample_s", "sample_limit_s", "energy_s", "timeout_s")
+        seconds = ("warm_up_s", "sample_s", "sample_limit_s", "energy_s", "energy_limit_s", "timeout_s")
         return cls(
             library=take(table["library"], "library", str),
             sha256=take(table["sha256"], "sha256", str),
@@ -151,36 +154,9 @@ class Run:
             pin_threads=take(table["pin_threads"], "pin_threads", bool),
             outputs=take(table["outputs"], "outputs", bool),
             samples=take(table["samples"], "samples", int, least=1),
-            meter=take(table["meter"], "meter", str),
+            periods=take(table["periods"], "periods", int, least=0),
+            meters=tuple(take(item, "meters", str) for item in list_of(table["meters"], "meters")),
             **{name: take(table[name], name, float, least=0) for name in seconds},
-        )
-
-
-@dataclass(frozen=True)
-class Energy:
-    """What a sensor counted over a window: gross joules, its length in s, and how many inferences ran in it.
-
-    ``resolution_j`` is one step of the sensor's counter in J, ``period_s`` the time between two of its updates in s.
-    """
-
-    energy_j: float
-    window_s: float
-    inferences: int
-    resolution_j: float
-    period_s: float
-    sensor: str
-    covers: str
-
-    @classmethod
-    def from_wire(cls, value: Any) -> Energy:
-        """From JSON's values. Raises WireError."""
-        table = table_of(value, "energy", tuple(cls.__dataclass_fields__))
-        numbers = ("energy_j", "window_s", "resolution_j", "period_s")
-        return cls(
-            inferences=take(table["inferences"], "inferences", int, least=1),
-            sensor=take(table["sensor"], "sensor", str),
-            covers=take(table["covers"], "covers", str),
-            **{name: take(table[name], name, float, least=0) for name in numbers},
         )
 
 
@@ -191,8 +167,9 @@ class Ran:
     ``outputs`` are there when they were asked for. ``samples_s`` holds the time of every inference after warm-up, in s,
     but for those, ``clock_steps`` of them, during which the device's clock was set back.
     ``steady`` says whether warm-up met its test. ``memory_b`` is the most memory that the network added to the process
-    while it was loaded and first run, in bytes, or None with a ``memory_reason``. ``before`` and ``after`` are the
-    machine's conditions.
+    while it was loaded and first run, in bytes, or None with a ``memory_reason``. ``others_cores`` is how many cores' time
+    others took on average while it was sampled, None where the kernel does not say. ``window`` is there when it was asked
+    for. ``took_s`` is how long all of it took. ``before`` and ``after`` are the machine's conditions.
     """
 
     outputs: tuple[Tensor, ...]
@@ -200,7 +177,9 @@ class Ran:
     clock_steps: int
     warm_up_s: float
     steady: bool
-    energy: Energy | None
+    others_cores: float | None
+    window: Window | None
+    took_s: float
     memory_b: int | None
     memory_reason: str | None
     before: dict[str, Any]
@@ -209,9 +188,9 @@ class Ran:
     def to_wire(self) -> dict[str, Any]:
         """As JSON's values."""
         table = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        energy = asdict(self.energy) if self.energy else None
+        window = self.window.to_wire() if self.window else None
         outputs = [tensor.to_wire() for tensor in self.outputs]
-        return {**table, "outputs": outputs, "samples_s": list(self.samples_s), "energy": energy}
+        return {**table, "outputs": outputs, "samples_s": list(self.samples_s), "window": window}
 
     @classmethod
     def from_wire(cls, value: Any) -> Ran:
@@ -230,11 +209,11 @@ class Ran:
             clock_steps=take(table["clock_steps"], "clock_steps", int, least=0),
             warm_up_s=take(table["warm_up_s"], "warm_up_s", float, least=0),
             steady=take(table["steady"], "steady", bool),
-            energy=None if table["energy"] is None else Energy.from_wire(table["energy"]),
-            memory_b=None if table["memory_b"] is None else take(table["memory_b"], "memory_b", int, least=0),
-            memory_reason=None
-            if table["memory_reason"] is None
-            else take(table["memory_reason"], "memory_reason", str),
+            others_cores=maybe(table["others_cores"], "others_cores", float, least=0),
+            window=None if table["window"] is None else Window.from_wire(table["window"]),
+            took_s=take(table["took_s"], "took_s", float, least=0),
+            memory_b=maybe(table["memory_b"], "memory_b", int, least=0),
+            memory_reason=maybe(table["memory_reason"], "memory_reason", str),
             before=plain(table["before"], "before"),
             after=plain(table["after"], "after"),
         )

@@ -28,6 +28,17 @@ class CheckedTable(Table):
     status: Status
 
 
+class CalibrationTable(Table):
+    """What the meter's joules are multiplied by, since it was compared with another one."""
+
+    factor: float = Field(gt=0, description="The other meter's joules over this one's.")
+    low: float = Field(gt=0, description="The lower end of the factor's 95 % interval.")
+    high: float = Field(gt=0, description="The upper end.")
+    meter: str = Field(description="Which meter's joules: no other one's are multiplied.")
+    against: str = Field(description="Which meter it was compared with.")
+    at: str = Field(description="When, in ISO 8601.")
+
+
 class Device(Table):
     """A device. ``transport`` names the way to it and its arguments; without ``target``, it is read from the device."""
 
@@ -36,10 +47,15 @@ class Device(Table):
     profile: str | None = Field(default=None, description="What kind of board it is: sets what this file does not.")
     transport: Plugin = Plugin(kind="local")
     target: TargetTable | None = None
-    meter: Meter = Field(
+    meter: Meter | Plugin = Field(
         default="auto",
         description='"auto" reads the device\'s own energy sensor where there is one; "none" never does; '
-        '"rapl", "hwmon", "hwmon:CHIP" and "hwmon:CHIP/CHANNEL" name one.',
+        '"rapl", "hwmon", "hwmon:CHIP" and "hwmon:CHIP/CHANNEL" name one. A table names a meter on the host.',
+    )
+    calibration: CalibrationTable | None = None
+    governor: Literal["performance", "keep"] = Field(
+        default="performance",
+        description='Which frequency governor its cores have while it is measured, where the agent may set it; "keep" sets none.',
     )
     pin_threads: bool = Field(
         default=True, description="Whether each of a network's threads is tied to a core, the fastest first."
@@ -49,6 +65,11 @@ class Device(Table):
         default={}, description="What the device said about itself when it was last checked."
     )
     checked: CheckedTable | None = None
+
+    @property
+    def sensor(self) -> str:
+        """Which of its own sensors the agent is to read: "none" where a meter on the host measures."""
+        return "none" if isinstance(self.meter, Plugin) else self.meter
 
 
 def sensors_in(facts: Mapping[str, Any]) -> list[str]:

@@ -154,6 +154,25 @@ class MeasureConfig(Table):
     time_s: float = Field(default=4.0, gt=0, description="At most so long a measurement in the search, in s.")
     full_repeats: int = Field(default=5, ge=2, description="The same on the final front.")
     full_time_s: float = Field(default=15.0, gt=0, description="The same on the final front, in s.")
+    energy_s: float = Field(
+        default=10.0,
+        ge=1.0,
+        description="Each energy window on the final front lasts at least so long, in s; a fifth of it in the search.",
+    )
+    energy_interval: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="On the final front, go on until the 95 % interval of the joules is within ± this share.",
+    )
+    energy_time_s: float = Field(
+        default=150.0, gt=0, description="At most so long for a network's energy windows on the final front, in s."
+    )
+    canary: int = Field(
+        default=20,
+        ge=0,
+        description="Measure the reference again after so many networks of a search, against drift; 0 never does.",
+    )
     timeout_s: float = Field(default=60.0, gt=0, description="A candidate that has not answered by then hangs, in s.")
 
 

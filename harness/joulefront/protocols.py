@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from joulefront.kernel_records import Composition
-from joulefront.records import Executed, Genome, Trial
+from joulefront.records import EnergyWindow, Executed, Genome, Provenance, Stretch, Trial
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -197,6 +197,49 @@ class Remote(Protocol):
         """Make the file at the absolute ``path`` a copy of ``source``, going on where an earlier upload to that path was
         cut off; returns how many bytes were moved. Raises TransportError. What is there is not durable yet, nor checked.
         """
+        ...
+
+
+class PowerMeter(Protocol):
+    """A meter on the host that measures a device from outside, or estimates it.
+
+    It records from ``begin`` to ``end``, and then tells the energy of any stretch of time between them. ``provenance`` is what
+    its joules are called: "estimated" where it computes them from something else than power.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in results, such as "joulescope:js220/001234"."""
+        ...
+
+    @property
+    def covers(self) -> str:
+        """What it measures, such as "everything behind the supply's plug"."""
+        ...
+
+    @property
+    def provenance(self) -> Provenance:
+        """ "measured" or "estimated"; a simulated device makes either simulated."""
+        ...
+
+    def begin(self) -> None:
+        """Record from now on. Raises MeterError."""
+        ...
+
+    def end(self) -> None:
+        """Stop recording. Raises MeterError."""
+        ...
+
+    def energy(self, stretch: Stretch) -> EnergyWindow:
+        """The energy of a stretch of time within what was recorded; its ``inferences`` are the stretch's.
+
+        Raises MeterError, never a doubtful number: for samples that are missing or no numbers, for a stretch that was not
+        recorded as a whole, for a current or power beyond its range.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of it; never raises, and may be called again."""
         ...
 
 

@@ -166,11 +166,15 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number and its 95 % interval, in the unit of the field that holds it."""
+    """A number and its 95 % interval, in the unit of the field that holds it.
+
+    Where the interval may not hold the truth in 95 % of cases, ``indicative`` says why.
+    """
 
     value: float
     low: float
     high: float
+    indicative: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +260,63 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergyWindow:
+    """Gross joules over one stretch of time, in which so many ``inferences`` ran; 0 of an idle one, a baseline.
+
+    ``resolution_j`` is one step of the meter over it in J, ``period_s`` the time between two of its updates in s, ``gain``
+    the share by which its scale may be off at most, None where nobody says. ``edges_s`` is by how much the meter's window
+    may lie beside the device's at either end, in s. ``cost_s`` is the device's processor time that reading the meter took.
+    """
+
+    energy_j: float
+    window_s: float
+    inferences: int
+    resolution_j: float
+    period_s: float
+    gain: float | None
+    edges_s: float
+    cost_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of time on a device, by the clock of the host: CLOCK_MONOTONIC_RAW, in s.
+
+    Each end is known to within ``edges_s`` (half an interval, 95 % or more). ``inferences`` ran in it. ``busy_cores`` is how
+    many cores' time was taken meanwhile on average, of ``cores``, None where the device does not say.
+    """
+
+    begin_s: float
+    end_s: float
+    edges_s: float
+    inferences: int
+    busy_cores: float | None
+    cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """What the joules of a measurement are made of.
+
+    ``net_j`` is what an inference takes beyond idling, in J, None with a ``net_reason``; ``power_w`` the mean power while
+    the network ran, ``idle_w`` that of the ``baselines`` before and after, in W. ``parts`` holds the shares of the value, each
+    half a 95 % interval, that make up the interval of the joules: "repeats", "edges", "resolution", "gain" and whatever else
+    was known. ``factor`` is what the meter's joules were multiplied by, 1 where it was never compared with another one.
+    """
+
+    meter: str
+    covers: str
+    net_j: Estimate | None
+    net_reason: str | None
+    power_w: Estimate
+    idle_w: Estimate | None
+    parts: Mapping[str, float]
+    windows: tuple[EnergyWindow, ...]
+    baselines: tuple[EnergyWindow, ...] = ()
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """What the device did: every latency sample, the energy or the reason why there is none, and the conditions.
 
@@ -263,7 +324,8 @@ class Measurement:
     repeats gives. ``repeats_s`` holds every sample, in s: one tuple a repeat, each repeat a process of its own.
     ``latency_p99_s`` estimates the 99th percentile likewise. ``energy_j`` is gross joules per inference. ``memory_b`` is
     the most memory that the network added to its process, in bytes: loading it, and its first inferences. ``conditions``
-    holds what was read ``before`` and ``after``, and about the ``energy`` window where there was one.
+    holds what was read ``before`` and ``after``. ``energy`` says what the joules are made of. ``set_aside`` holds the reasons
+    of repeats that were no measurement, such as a processor that was throttled, and were made again.
     """
 
     grade: Grade
@@ -279,6 +341,8 @@ class Measurement:
     latency_p99_reason: str | None = _NOT_YET
     memory_b: Estimate | None = None
     memory_reason: str | None = _NOT_YET
+    energy: Energy | None = None
+    set_aside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,7 @@ def _facts_of(device: Device) -> Mapping[str, Any]:
     """What the device's agent says about it. Raises ConfigError and BenchError."""
     where = f"device {device.name}: [transport]"
     transport = plugins.build(device.transport, TRANSPORTS, folder=Path.cwd(), where=where)
-    with closing(transport), Session(transport, device.meter) as session:
+    with closing(transport), Session(transport, device.sensor) as session:
         return dict(session.facts)
 
 

@@ -25,7 +25,7 @@ def show(name: str) -> dict[str, Any]:
         **_known(device),
         "description": device.description,
         "arguments": device.transport.arguments,
-        "meter": device.meter,
+        "meter": device.meter if isinstance(device.meter, str) else device.meter.kind,
         "checked": device.checked.at if device.checked else None,
         "notes": list(board.notes) if board else [],
         "facts": dict(device.facts),
@@ -35,6 +35,8 @@ def show(name: str) -> dict[str, Any]:
 
 def meters(device: Device) -> list[str]:
     """The meters that the device said it has when it was last checked, or the one that its file names."""
+    if not isinstance(device.meter, str):
+        return [device.meter.kind]
     if device.meter != "auto":
         return [] if device.meter == "none" else [device.meter]
     return sensors_in(device.facts)

@@ -13,7 +13,7 @@ from joulefront_agent.wire import Failure
 
 
 def test_an_energy_that_cannot_be_measured_is_an_error_with_its_reason(tmp_path):
-    run = wire.Run("/x.so", "0" * 64, (), 1, False, False, 0.0, 0.0, 1, 0.0, 2.0, "auto", 60.0)
+    run = wire.Run("/x.so", "0" * 64, (), 1, False, False, 0.0, 0.0, 1, 0.0, 2.0, 0, 15.0, ("auto",), 60.0)
     with pytest.raises(Failure, match=r"no RAPL package zone.*hwmon has no chip that measures power") as caught:
         child.measure(run, "/none.so", write(tmp_path, RASPBERRY_PI_4))
     assert caught.value.kind == "MeterError"
@@ -86,7 +86,9 @@ def test_a_child_that_answered_and_cannot_end_has_answered(tmp_path, monkeypatch
     monkeypatch.setattr(runner, "_END_S", 0.05)
     monkeypatch.setattr(runner.subprocess, "Popen", start)
     sha256 = hashlib.sha256(b"one").hexdigest()
-    run = wire.Run(str(file), sha256, (), 1, False, False, 0.0, 0.0, 1, 0.0, 2.0, "auto", 5.0 if answers else 0.1)
+    run = wire.Run(
+        str(file), sha256, (), 1, False, False, 0.0, 0.0, 1, 0.0, 2.0, 0, 15.0, ("auto",), 5.0 if answers else 0.1
+    )
     try:
         with pytest.raises(Failure) as caught:
             runner.Runner("none.so", "/").run(1, run)

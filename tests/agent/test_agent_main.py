@@ -34,7 +34,7 @@ def test_a_run_that_got_no_thread_leaves_the_agent_free(tmp_path, monkeypatch):
 
     monkeypatch.setattr("threading.Thread.start", fail)
     agent = Agent(None, tmp_path, out := io.BytesIO())
-    run = wire.Run("/x.so", "0" * 64, (), 1, True, False, 0.0, 0.0, 1, 0.0, 0.0, "auto", 0.0)
+    run = wire.Run("/x.so", "0" * 64, (), 1, True, False, 0.0, 0.0, 1, 0.0, 0.0, 0, 15.0, ("auto",), 0.0)
     for _ in range(2):
         assert "can't start new thread" in answers(agent, out, wire.Request(1, "run", run.to_wire())).error.message
 

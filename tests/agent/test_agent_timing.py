@@ -1,11 +1,8 @@
 """Warm-up and sampling, with a timer that does as the test wants and a clock that follows it."""
 
-import time
-
 import pytest
 
 from joulefront_agent import timing
-from joulefront_agent.sensors.reading import Reading
 from joulefront_agent.wire import Failure
 
 
@@ -137,41 +134,3 @@ def test_a_clock_too_coarse_makes_no_round_of_warming_up_endless():
 
     seconds, _ = timing.warm_up(time, 1.0, real.clock)
     assert seconds < 2.0
-
-
-def test_the_energy_window_counts_every_inference_that_ran():
-    class Sensor:
-        name, covers, least_s = "fake", "everything", 0.0
-
-        def start(self):
-            self.started = True
-
-        def stop(self):
-            assert self.started
-            return Reading(10.0, 0.02, 1e-6, 1e-3)
-
-    counts = []
-
-    def run(count):
-        counts.append(count + 1)
-        return count + 1
-
-    assert timing.energy(run, 0.0, Sensor(), 1e-6).inferences == counts.pop()  # a clock too coarse to tell
-    energy = timing.energy(run, 1e-4, Sensor(), 0.005)
-    assert energy.inferences == sum(counts) >= 51
-    assert (energy.energy_j, energy.window_s, energy.sensor, energy.covers) == (10.0, 0.02, "fake", "everything")
-
-
-def test_the_window_is_as_long_as_the_sensor_needs():
-    class Slow:
-        name, covers, least_s = "slow", "everything", 0.0
-
-        def start(self):
-            self.least_s = 0.05
-
-        def stop(self):
-            return Reading(10.0, 0.05, 1e-6, 1e-3)
-
-    began_s = time.monotonic()
-    timing.energy(lambda count: count, 1e-3, Slow(), 0.001)
-    assert time.monotonic() - began_s >= 0.05

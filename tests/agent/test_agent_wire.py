@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joulefront_agent import wire
+from joulefront_agent import wire, wire_energy
 
 RUN = wire.Run(
     library="/tmp/x.so",
@@ -21,17 +21,22 @@ RUN = wire.Run(
     samples=30,
     sample_limit_s=1.0,
     energy_s=0.0,
-    meter="auto",
+    periods=10,
+    energy_limit_s=15.0,
+    meters=("auto",),
     timeout_s=60.0,
 )
-ENERGY = wire.Energy(1.5, 2.0, 1000, 1e-6, 1e-3, "rapl", "package-0")
+READING = wire_energy.Reading("rapl", "package-0", 1.5, 2.0, 1e-6, 1e-3, None, 0.01)
+WINDOW = wire_energy.Window(5.0, 7.0, 1000, 1.5, 1.0, (READING,))
 RAN = wire.Ran(
     outputs=(wire.Tensor((), "int64", bytes(8)),),
     samples_s=(1e-3, 2e-3),
     clock_steps=1,
     warm_up_s=0.1,
     steady=True,
-    energy=ENERGY,
+    others_cores=0.5,
+    window=WINDOW,
+    took_s=2.5,
     memory_b=1 << 20,
     memory_reason=None,
     before={"governor": None, "temperature_c": 41.5},
@@ -46,7 +51,7 @@ def through_json(table: dict) -> dict:
 def test_messages_come_out_as_they_went_in():
     assert wire.Run.from_wire(through_json(RUN.to_wire())) == RUN
     assert wire.Ran.from_wire(through_json(RAN.to_wire())) == RAN
-    assert wire.Ran.from_wire(through_json(replace(RAN, energy=None).to_wire())) == replace(RAN, energy=None)
+    assert wire.Ran.from_wire(through_json(replace(RAN, window=None).to_wire())) == replace(RAN, window=None)
     request = wire.Request(7, "run", RUN.to_wire())
     assert wire.decode_request(wire.encode_request(request)) == request
     answer = wire.Answer(7, {"a": 1})

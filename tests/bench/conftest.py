@@ -111,7 +111,9 @@ def run_of():
             "samples": 5,
             "sample_limit_s": 1.0,
             "energy_s": 0.0,
-            "meter": "auto",
+            "periods": 0,
+            "energy_limit_s": 0.0,
+            "meters": (),
             "timeout_s": 60.0,
         }
         return wire.Run(**{**values, **changes})

@@ -19,7 +19,7 @@ FACTS = {
     "sensor_reason": "no energy sensor: scripted",
 }
 CONDITIONS = {"cpu_busy_s": 0.0, "cpu_total_s": 1.0, "cpu_cores": 4, "throttles": None, "frequency_hz": None}
-RAN = wire.Ran((), (1e-3,) * 5, 0, 0.05, True, None, 1 << 20, None, CONDITIONS, CONDITIONS)
+RAN = wire.Ran((), (1e-3,) * 5, 0, 0.05, True, 0.0, None, 0.06, 1 << 20, None, CONDITIONS, CONDITIONS)
 
 
 class Die(Exception):

@@ -22,7 +22,7 @@ from joulefront.errors import (
     WrongOutput,
 )
 from joulefront.records import Array, Estimate, Job
-from joulefront_agent import wire
+from joulefront_agent import wire, wire_energy
 from joulefront_devices import Device
 
 ONE = np.array([1.0, -2.0], dtype="<f4")
@@ -30,7 +30,8 @@ JOB = Job("candidate", "x.so", "a" * 64, (), (Array((2,), "float32", ONE.tobytes
 REFERENCE = replace(JOB, label="reference", sha256="b" * 64)
 GOOD = (wire.Tensor((2,), "float32", ONE.tobytes()),)
 WITH_SENSOR = {**FACTS, "sensor": "rapl", "sensor_covers": "package-0", "sensor_reason": None}
-WINDOW = wire.Energy(10.0, 2.0, 1000, 1e-6, 1e-3, "rapl", "package-0")
+READING = wire_energy.Reading("rapl", "package-0", 10.0, 2.0, 1e-6, 1e-3, None, 0.0)
+WINDOW = wire_energy.Window(5.0, 7.0, 1000, 1.0, 1.0, (READING,))
 LIBRARY_OF = {"candidate": f"/device/{JOB.sha256}.so", "reference": f"/device/{REFERENCE.sha256}.so"}
 
 
@@ -64,8 +65,8 @@ def agent(*latencies, **changes):
         asked.append(params)
         latency_s = latencies[min(len(asked), len(latencies)) - 1]
         outputs = GOOD if params["outputs"] else ()
-        energy = WINDOW if params["energy_s"] else None
-        return ran(latency_s, **{"outputs": outputs, "energy": energy, **changes}).to_wire()
+        window = WINDOW if params["energy_s"] else None
+        return ran(latency_s, **{"outputs": outputs, "window": window, **changes}).to_wire()
 
     run.asked = asked
     return run

@@ -13,7 +13,7 @@ from joulefront.errors import AgentDied, AgentTimeout, WireMismatch
 from joulefront_agent import wire
 
 LIBRARY = Path("x.so")
-RUN = wire.Run("/x.so", "0" * 64, (), 1, True, False, 0.0, 0.0, 1, 0.0, 0.0, "auto", 0.0)
+RUN = wire.Run("/x.so", "0" * 64, (), 1, True, False, 0.0, 0.0, 1, 0.0, 0.0, 0, 15.0, ("auto",), 0.0)
 
 
 def wait_until(condition):

@@ -5,10 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from joulefront.bench.energy import per_inference
 from joulefront.bench.statistics import TAIL_SAMPLES, median_latency, relative_width, tail_latency
-from joulefront.records import Estimate
-from joulefront_agent.wire import Energy
 
 STUDIES = 600
 
@@ -86,17 +83,3 @@ def test_the_tail_is_the_99th_percentile_of_each_repeat():
 def test_too_few_samples_have_no_tail():
     estimate, reason = tail_latency([[1.0] * TAIL_SAMPLES, [1.0] * (TAIL_SAMPLES - 1)])
     assert (estimate, reason) == (None, "a 99th percentile needs 100 samples a repeat, and there was time for 99")
-
-
-def test_energy_per_inference_and_what_makes_it_uncertain():
-    def interval(period_s, resolution_j, latency_s):
-        window = Energy(10.0, 2.0, 1000, resolution_j, period_s, "rapl", "package-0")
-        return per_inference(window, latency_s)
-
-    exact, loose = Estimate(1.0, 1.0, 1.0), Estimate(1.0, 0.96, 1.04)
-    assert interval(0.0, 0.0, exact) == Estimate(0.01, 0.01, 0.01)
-    assert interval(0.01, 0.0, exact).high == pytest.approx(0.01 * 1.01)  # two edges of 10 ms in 2 s
-    assert interval(0.0, 0.1, exact).high == pytest.approx(0.01 * 1.02)  # two steps of 0.1 J in 10 J
-    assert interval(0.0, 0.0, loose).low == pytest.approx(0.01 * 0.96)
-    both = interval(0.04, 0.15, exact)
-    assert both.high == pytest.approx(0.01 * 1.05)  # 4 % and 3 % in quadrature

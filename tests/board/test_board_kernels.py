@@ -60,7 +60,9 @@ def errors(bench: Bench, network: kernel_networks.Outputs, library: Path) -> dic
         samples=1,
         sample_limit_s=0.0,
         energy_s=0.0,
-        meter="none",
+        periods=0,
+        energy_limit_s=0.0,
+        meters=(),
         timeout_s=120.0,
     )
     with torch.inference_mode():

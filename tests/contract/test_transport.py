@@ -59,7 +59,7 @@ def shipped(transport, channel, file):
     data = file.read_bytes()
     run = wire.Run(
         transport.put(file, hashlib.sha256(data).hexdigest()), hashlib.sha256(data).hexdigest(), (), 1, False, False,
-        0.0, 0.0, 1, 0.0, 0.0, "auto", 30.0,
+        0.0, 0.0, 1, 0.0, 0.0, 0, 0.0, (), 30.0,
     )  # fmt: skip
     return ask(channel, "run", run.to_wire()).error
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from joulefront_agent.sensors import hwmon, rapl
 from joulefront_agent.sensors.reading import Sensor
+from joulefront_agent.wire_energy import Found
 
 
 def find(root: Path, meter: str, cores: Collection[int] = ()) -> tuple[Sensor | None, str | None]:
@@ -41,3 +42,16 @@ def find(root: Path, meter: str, cores: Collection[int] = ()) -> tuple[Sensor | 
 def names(root: Path) -> list[str]:
     """Every name of a meter that can be read now."""
     return ["rapl"] * (rapl.find(root)[0] is not None) + hwmon.names(root)
+
+
+def survey(root: Path) -> tuple[Found, ...]:
+    """Every meter that the machine has or might have, looked at for a moment, with what keeps it from being used."""
+    chosen, _ = find(root, "auto")
+    found = []
+    for name in names(root):
+        sensor, reason = find(root, name)
+        covers = sensor.covers if sensor else ""
+        kind = "counter" if name == "rapl" else "power"
+        auto = chosen is not None and chosen.name == name
+        found.append(Found(name, covers, kind, auto, None, None, None, reason, None))
+    return tuple(found)

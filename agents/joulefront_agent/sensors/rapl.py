@@ -39,7 +39,6 @@ class Rapl:
     """
 
     name = "rapl"
-    least_s = 0.0
 
     def __init__(self, zones: list[Path], clock: Callable[[], float] = time.monotonic) -> None:
         self._zones = zones
@@ -47,14 +46,14 @@ class Rapl:
         self._range_uj = [_counter(zone / "max_energy_range_uj") for zone in zones]
         self._start_uj: list[int] = []
         self._start_s = 0.0
-        self._period_s = 0.0
+        self.period_s = 0.0
         self.covers = "processor packages: " + ", ".join(_name(zone) for zone in zones)
 
     def start(self) -> None:
         """Begin a window at the moment of an update, so that its first edge is sharp. Raises Failure (MeterError)."""
         earlier_s, _ = self._tick()
         self._start_s, self._start_uj = self._tick()
-        self._period_s = self._start_s - earlier_s
+        self.period_s = self._start_s - earlier_s
 
     def stop(self) -> Reading:
         """End the window now. Raises Failure (MeterError) for a counter that stood still or may have wrapped twice."""
@@ -67,7 +66,7 @@ class Rapl:
             if span < _POWER_LIMIT_W * window_s * 1e6:
                 raise Failure("MeterError", f"{zone}/energy_uj may wrap more than once in {window_s:.3g} s")
             total_uj += now - start if now > start else now - start + span
-        return Reading(total_uj * 1e-6, window_s, 1e-6 * len(self._zones), self._period_s)
+        return Reading(total_uj * 1e-6, window_s, 1e-6 * len(self._zones), self.period_s)
 
     def _tick(self) -> tuple[float, list[int]]:
         """Wait for an update: the time and the counters right after it."""

@@ -19,13 +19,17 @@ Answer = TypeVar("Answer")
 class Reading:
     """What a sensor measured between start and stop: joules, and over how long, in s.
 
-    ``resolution_j`` is one step of its counter in J, ``period_s`` the time between two of its updates in s.
+    ``resolution_j`` is one step of it over that time in J, ``period_s`` the time between two of its updates in s. ``gain``
+    is the share by which its scale may be off, at most, None where nobody says. ``cost_s`` is the processor time in s that
+    reading it took.
     """
 
     energy_j: float
     window_s: float
     resolution_j: float
     period_s: float
+    gain: float | None = None
+    cost_s: float = 0.0
 
 
 class Sensor(Protocol):
@@ -42,8 +46,8 @@ class Sensor(Protocol):
         ...
 
     @property
-    def least_s(self) -> float:
-        """How long a window has to be, in s, for it to be measured well; known once it has begun."""
+    def period_s(self) -> float:
+        """The time between two of its updates in s, as far as it is known by now; 0 for next to none."""
         ...
 
     def start(self) -> None:

@@ -23,8 +23,6 @@ _COST_FACTOR = 50
 _PROBES = 5
 _LEAST_SAMPLES = 3
 _MOST_UNSEEN = 0.25
-_LEAST_PERIODS = 10  # so that one sample may be missing, and no quarter of the window unseen
-_MOST_S = 15.0
 _MOST_FAILED = 5
 
 
@@ -59,9 +57,9 @@ class Sampled:
         self._window: _Window | None = None
 
     @property
-    def least_s(self) -> float:
-        """Ten samples' time, but 15 s at most, in s: a sensor that is slower than that cannot be used."""
-        return min(_MOST_S, _LEAST_PERIODS * self._window.period_s) if self._window is not None else 0.0
+    def period_s(self) -> float:
+        """The time between two updates in s, as they show by now; before that, between two samples."""
+        return self._window.update_s() if self._window is not None else 0.0
 
     def start(self) -> None:
         """Begin a window, with a sample before it. Raises Failure (MeterError)."""
@@ -154,6 +152,10 @@ class _Window:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="joulefront-power", daemon=True)
         self._start_s = math.inf
+
+    def update_s(self) -> float:
+        """The time between two updates in s, of what was sampled so far."""
+        return max(self.period_s, samples.update_period(self._samples[:]) or 0.0)
 
     def begin(self, name: str, limit_s: float) -> None:
         """Wait for the first sample, for ``limit_s`` at most, then begin. Raises Failure (MeterError)."""

@@ -76,7 +76,7 @@ class Bench:
             where = f"device {self._device.name}: [transport]"
             transport: Transport = plugins.build(self._device.transport, TRANSPORTS, folder=Path.cwd(), where=where)
             stack.callback(transport.close)
-            self._session = stack.enter_context(Session(transport, self._device.meter))
+            self._session = stack.enter_context(Session(transport, self._device.sensor))
             self.facts = self._session.facts
             stack.enter_context(lock.hold(self._device.name, machine=str(self.facts["machine"])))
             self.shares_host = self.facts["machine"] == identity.machine(Path("/"))
@@ -195,21 +195,24 @@ class Bench:
         latency_s = median_latency(repeats_s)
         latency_p99_s, latency_p99_reason = tail_latency(repeats_s)
         memory_b, memory_reason = memory.peak(repeats)
-        window = next((ran.energy for ran in repeats if ran.energy), None)
-        if self.has_energy and window is None:
+        windows = [ran.window for ran in repeats if ran.window and ran.window.readings]
+        if self.has_energy and not windows:
             raise MeterError(f"the device's sensor {self.facts['sensor']!r} was there at first and is no more")
         spent = self._own_loops(job, latency_s.value)
         provenance = self._provenance
         conditions = {"before": {"busy": busy, **repeats[0].before}, "after": repeats[-1].after}
-        if window is not None:
-            conditions["energy"] = {name: getattr(window, name) for name in window.__dataclass_fields__}
+        energy_j = made_of = None
+        if windows:
+            read = [energy.window_of(window, window.readings[0]) for window in windows]
+            first = windows[0].readings[0]
+            energy_j, made_of = energy.per_inference(first.sensor, first.covers, read, latency_s)
         return Measurement(
             grade=grade,
             provenance=provenance,
             latency_s=latency_s,
             repeats_s=repeats_s,
-            energy_j=energy.per_inference(window, latency_s) if window else None,
-            energy_provenance=provenance if window else None,
+            energy_j=energy_j,
+            energy_provenance=provenance if energy_j else None,
             energy_reason=self.energy_reason,
             conditions=conditions,
             warnings=tuple(
@@ -219,6 +222,7 @@ class Bench:
             latency_p99_reason=latency_p99_reason,
             memory_b=memory_b,
             memory_reason=memory_reason,
+            energy=made_of,
         )
 
     def _own_loops(self, job: Job, latency_s: float) -> tuple[str, ...]:
@@ -265,7 +269,7 @@ class Bench:
             began_s = monotonic()
             asked = replace(run, outputs=compared, energy_s=energy_s)
             ran = self._attempt(job.label, partial(self._session.run, asked, job.library), energy_s)
-            spent_s += monotonic() - began_s - (ran.energy.window_s if ran.energy else 0.0)
+            spent_s += monotonic() - began_s - (ran.window.end_s - ran.window.begin_s if ran.window else 0.0)
             if compared:
                 outputs.check(job.label, job.expected, ran.outputs, job.reference)
             repeats.append(ran)
@@ -326,7 +330,9 @@ class Bench:
             samples=plan.samples,
             sample_limit_s=max(share_s / 2, plan.tail_s),
             energy_s=0.0,
-            meter=self._device.meter,
+            periods=0,
+            energy_limit_s=15.0,
+            meters=(str(self.facts["sensor"]),) if self.has_energy else (),
             # What is planned is no sign of a hang.
             timeout_s=self._config.timeout_s + plan.time_s + plan.tail_s + (plan.energy_s if self.has_energy else 0.0),
         )

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
+from time import CLOCK_MONOTONIC_RAW, clock_gettime, monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from joulefront.errors import AgentDied, AgentTimeout, BenchError, DeviceBusy, WireMismatch
 from joulefront.protocols import Channel, Transport
 from joulefront_agent import wire
+from joulefront_agent.checking import take
+from joulefront_agent.wire_energy import Found, Watch, Watched, meters_from_wire
 from joulefront_agent.wire_time import Timed, Timing
+
+Answer = TypeVar("Answer")
 
 _HELLO_S = 60.0
 _SHORT_S = 20.0
+_METERS_S = 60.0
 _LASTING = ("machine", "cpu", "cores", "sensor")
 # Drivers of sensors may come up a good while after sshd.
 _SENSOR_S = 60.0
@@ -67,6 +72,27 @@ class Session:
             answer = self._request("conditions", {}, _SHORT_S)
         return self._plain(answer)
 
+    def clock(self) -> tuple[float, float, float]:
+        """The device's CLOCK_MONOTONIC_RAW, and this host's right before it was asked and right after, in s. Raises
+        BenchError."""
+        asked_s = clock_gettime(CLOCK_MONOTONIC_RAW)
+        answer = self._plain(self._request("clock", {}, _SHORT_S))
+        heard_s = clock_gettime(CLOCK_MONOTONIC_RAW)
+        try:
+            return take(answer.get("raw_s"), "raw_s", float, least=0), asked_s, heard_s
+        except wire.WireError as error:
+            raise WireMismatch(f"the agent's answer to clock: {error}") from error
+
+    def meters(self) -> tuple[Found, ...]:
+        """What the device has that could measure its energy. Raises BenchError."""
+        return self._understood("meters", self._request("meters", {}, _METERS_S), meters_from_wire)
+
+    def watch(self, watch: Watch) -> Watched:
+        """A window without a network. Raises BenchError, and wire.Failure for what the agent says about its child."""
+        return self._understood(
+            "watch", self._request("watch", watch.to_wire(), watch.timeout_s + _SHORT_S), Watched.from_wire
+        )
+
     def run(self, run: wire.Run, library: Path) -> wire.Ran:
         """One child process's work with ``library``, which is shipped first where it is not there (any more).
 
@@ -76,18 +102,12 @@ class Session:
         run again here.
         """
         answer = self._with_library("run", run, library, run.timeout_s)
-        try:
-            return wire.Ran.from_wire(answer)
-        except wire.WireError as error:
-            raise WireMismatch(f"the agent's answer to run: {error}") from error
+        return self._understood("run", answer, wire.Ran.from_wire)
 
     def time(self, timing: Timing, library: Path) -> Timed:
         """What single functions of ``library`` took, or how they failed; otherwise as ``run``."""
         answer = self._with_library("time", timing, library, timing.end_s)
-        try:
-            return Timed.from_wire(answer, len(timing.functions))
-        except wire.WireError as error:
-            raise WireMismatch(f"the agent's answer to time: {error}") from error
+        return self._understood("time", answer, lambda told: Timed.from_wire(told, len(timing.functions)))
 
     def _with_library(self, op: str, asked: wire.Run | Timing, library: Path, timeout_s: float) -> dict[str, Any]:
         with self._lock:
@@ -104,10 +124,13 @@ class Session:
             self._open()
 
     def _plain(self, answer: dict[str, Any]) -> dict[str, Any]:
+        return self._understood("a question", answer, lambda told: wire.plain(told, "answer"))
+
+    def _understood(self, op: str, answer: dict[str, Any], read: Callable[[dict[str, Any]], Answer]) -> Answer:
         try:
-            return wire.plain(answer, "answer")
+            return read(answer)
         except wire.WireError as error:
-            raise WireMismatch(f"the agent's answer: {error}") from error
+            raise WireMismatch(f"the agent's answer to {op}: {error}") from error
 
     def _request(self, op: str, params: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         with self._lock:

@@ -1,0 +1,43 @@
+"""How busy the machine's cores were over a stretch of time, and how much of that was this process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from time import monotonic
+
+from joulefront_agent import conditions
+
+
+class Load:
+    """What the cores did since this was made. ``root`` is where /proc is."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._began_s = monotonic()
+        self._own_s = _own()
+        self._busy_s = conditions.cpu_seconds(root)[0]
+
+    def busy_cores(self) -> float | None:
+        """How many cores' time was taken on average, by whatever there was; None where the kernel does not say."""
+        busy_s = conditions.cpu_seconds(self._root)[0]
+        if busy_s is None or self._busy_s is None:
+            return None
+        return max(0.0, busy_s - self._busy_s) / self._span_s()
+
+    def own_cores(self) -> float:
+        """How many this process and its children that have ended took."""
+        return max(0.0, _own() - self._own_s) / self._span_s()
+
+    def others_cores(self) -> float | None:
+        """How many all others took. The kernel counts in ticks of 10 ms, each whole: what is less is not seen."""
+        busy = self.busy_cores()
+        return None if busy is None else max(0.0, busy - self.own_cores())
+
+    def _span_s(self) -> float:
+        return max(monotonic() - self._began_s, 1e-9)
+
+
+def _own() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
