@@ -10,6 +10,7 @@ from joulefront.training.identity import data_sha256
 from joulefront.training.judging import Predictions, evaluate, predict, score_of, wilson
 from joulefront.training.loop import fit, one_cycle
 from joulefront.training.paired import accuracy_change
+from joulefront.training.recovery import recover
 from joulefront.training.seeds import seeded
 from joulefront.training.zeros import Masks
 
@@ -26,6 +27,7 @@ __all__ = [
     "one_cycle",
     "predict",
     "recalibrate",
+    "recover",
     "resolve_device",
     "resolve_precision",
     "score_of",
