@@ -99,7 +99,7 @@ class Maker:
         self._made_from = {
             **parts,
             "precision": self._precision,
-            "device": self._device,
+            "device": training.identity_of(self._device),
             "seed": _SEED,
             "versions": {name: version(name) for name in ("torch", "torch-pruning")},
         }
