@@ -153,7 +153,7 @@ class _Run:
                 training.predict(model, self._task, "test", device=self._recovery.device)
                 for model in (self._task.model, network.model)
             )
-            unpruned_test, test = (training.score_of(seen, self._task, "test") for seen in (before, after))
+            unpruned_test, test = (training.score_of(seen, self._task) for seen in (before, after))
             if before.right is not None and after.right is not None:
                 change = training.accuracy_change(before.right, after.right)
         return Pruned(
