@@ -24,10 +24,10 @@ from joulefront.errors import CompileError, PruneError
 from joulefront.prune.blocks import find_blocks
 from joulefront.prune.cost import Predictor, count
 from joulefront.prune.criteria import L2
-from joulefront.prune.groups import find_groups, inside
+from joulefront.prune.groups import find_groups
 from joulefront.prune.surgery import cut
 from joulefront.prune.weights import load, save
-from joulefront.records import Pruning
+from joulefront.records import Pruning, inside
 from joulefront.tasks.task import Task
 from lent import lent
 
