@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from joulefront import training
-from joulefront.config import RecoverConfig, SpaceConfig
+from joulefront.config import FineTuning, SpaceConfig
 from joulefront.errors import CandidateError, ConfigError
 from joulefront.protocols import Criterion, Group, Task
 from joulefront.prune.blocks import find_blocks
@@ -83,7 +83,7 @@ class Alone:
 
     def made(self, wanted: Cut) -> tuple[Cut, nn.Module | None]:
         """The cut with all that is known without a device, and its network, None where it cannot be made."""
-        task, config = self._task, RecoverConfig()
+        task, config = self._task, FineTuning()
         try:
             model = cut(
                 task.model,
