@@ -6,7 +6,6 @@ the default run.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import warnings
 from collections.abc import Mapping
@@ -25,11 +24,14 @@ from joulefront.errors import CompileError, PruneError
 from joulefront.prune.blocks import find_blocks
 from joulefront.prune.cost import Predictor, count
 from joulefront.prune.criteria import L2
-from joulefront.prune.groups import find_groups, inside
+from joulefront.prune.groups import find_groups
 from joulefront.prune.surgery import cut
 from joulefront.prune.weights import load, save
-from joulefront.records import Pruning
+from joulefront.records import Pruning, inside
 from joulefront.tasks.task import Task
+from lent import lent
+
+networks, loading = lent("prune/networks"), lent("compile/loading")
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,6 @@ REFUSED = {
 }
 
 
-def _of_tests(name: str) -> ModuleType:
-    """A module of the tests of a room: networks of those of pruning, and how those of the compiler load and run a library."""
-    path = Path(__file__).parent / name
-    spec = importlib.util.spec_from_file_location(f"{path.stem}_for_architectures", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def made(name: str, size: int = 64, **keywords: Any) -> tuple[nn.Module, tuple[torch.Tensor]]:
     """A network of random weights, always the same, and an image."""
     # torchvision's compiled operators may be of another build of torch: no classifier has any.
@@ -153,7 +143,6 @@ def check(name: str, architecture: Architecture, folder: Path) -> None:
         training.fit(small, task, epochs=1, learning_rate=1e-4, batch_size=4, seed=0, precision="float32", device="cpu")
     save(small, folder / "weights.safetensors")
     again = load(net, example, pruning, folder / "weights.safetensors", groups=groups)
-    loading = _of_tests("compile/loading.py")
     assert loading.difference(again, example, loading.WIDEST, folder) < 1e-4
 
 
@@ -172,7 +161,6 @@ def test_an_architecture_is_pruned_recovered_compiled_and_run(name: str, tmp_pat
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "bert", "encoder", "decoder", "attention"])
 def test_recurrent_nets_and_attentions_are_compiled_after_a_cut(name: str, tmp_path: Path) -> None:
     """Recurrence is unrolled over the example's steps."""
-    networks, loading = _of_tests("prune/networks.py"), _of_tests("compile/loading.py")
     net, example = networks.built(name)
     groups = find_groups(net, example)
     pruning = Pruning({g.name: max(1, g.channels // 2 // g.block) * g.block for g in groups.groups})
@@ -187,7 +175,6 @@ def test_recurrent_nets_and_attentions_are_compiled_after_a_cut(name: str, tmp_p
 def test_an_architecture_that_cannot_be_compiled_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
     net, example = made(name)
     small = cut(net, example, Pruning(), L2())
-    loading = _of_tests("compile/loading.py")
     with pytest.raises(CompileError, match=REFUSED_BY_TVM[name]):
         loading.difference(small, example, loading.WIDEST, tmp_path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from joulefront import cli
+from command_line import joulefront
 from written import write_study
 
 STUDY = 'name = "x"\n[task]\nkind = "digits"\n[prepare]\nworkers = 1\n[search]\nevaluations = 4\npopulation = 4\n'
@@ -77,15 +77,6 @@ def no_task():
 def fails():
     raise RuntimeError("my_weights.pt is not there")
 """
-
-
-def joulefront(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command line in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["joulefront", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
 
 
 @pytest.fixture(autouse=True)

@@ -51,9 +51,12 @@ def maker_of(text: str, folder: Path) -> Maker:
     return Maker(Recipe(study.model_dump_json(), folder, TARGET), Cache())
 
 
+STUDY = study_text().replace('kind = "digits"', 'kind = "task.py:task"')
+
+
 @pytest.fixture
 def maker(tmp_path: Path, fresh_cache: Path) -> Maker:
-    return maker_of(study_text().replace('kind = "digits"', 'kind = "task.py:task"'), tmp_path)
+    return maker_of(STUDY, tmp_path)
 
 
 def test_a_candidate_begins_with_the_nearest_that_holds_it(maker: Maker, fresh_cache: Path) -> None:
@@ -65,6 +68,15 @@ def test_a_candidate_begins_with_the_nearest_that_holds_it(maker: Maker, fresh_c
     assert inherited.pruning == alone.pruning
     shutil.rmtree(fresh_cache)
     assert maker.prepare(SMALL, "screen", [UNPRUNED, OTHER, LARGE]).candidate == inherited
+
+
+def test_a_gpu_finds_no_candidate_that_another_one_trained(
+    maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = maker.prepare(SMALL, "screen").candidate
+    assert maker_of(STUDY, tmp_path).prepare(SMALL, "screen").candidate == alone
+    monkeypatch.setattr("joulefront.training.identity_of", lambda device: "cuda: NVIDIA H200")
+    assert maker_of(STUDY, tmp_path).prepare(SMALL, "screen").candidate.key != alone.key
 
 
 def test_the_unpruned_network_and_narrower_ones_are_no_parents(maker: Maker) -> None:

@@ -254,7 +254,7 @@ def test_step_by_step_each_from_the_one_before(task: Task) -> None:
 @pytest.mark.parametrize("granularity", ["weight", "channel"])
 def test_gradually_during_fine_tuning(task: Task, granularity: Any) -> None:
     removal = Removal(granularity=granularity, ratio=0.5, schedule=plugin("gradual", every=4))
-    pruned = prune(task, removal, recovery=replace(ONE, epochs=2.0))
+    pruned = prune(task, removal, recovery=ONE.model_copy(update={"epochs": 2.0}))
     assert [step.cut for step in pruned.steps] == [None]
     if granularity == "weight":
         assert zeros(pruned.model)["first.one.weight"] == pytest.approx(0.5, abs=0.01)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from joulefront import cli
+from command_line import joulefront
 from joulefront.cache import file_sha256
 from joulefront.config import Plugin
 from joulefront.errors import CompileError, ConfigError
@@ -54,15 +54,6 @@ def single() -> Task:
 
 
 MODULE = f"{__name__}:task"
-
-
-def joulefront(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command line in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["joulefront", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
 
 
 @pytest.fixture

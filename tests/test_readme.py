@@ -2,12 +2,11 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from joulefront import cli
+from command_line import joulefront
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -29,10 +28,7 @@ def test_the_example_is_a_task_that_can_be_measured_and_searched(
     example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments in (["init", "my_model.py:task"], ["measure", "my_model.py:task", "--json"]):
-        monkeypatch.setattr(sys, "argv", ["joulefront", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert ended.value.code in (0, None), capsys.readouterr().err
+        assert joulefront(monkeypatch, *arguments) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
     assert "study.toml is written" in shown
     assert json.loads(shown[shown.index("{") :])["latency_s"]["median"] > 0

@@ -1,13 +1,13 @@
 """Devices are added, checked, changed and removed: what their files say afterwards, and what is refused."""
 
 import json
-import sys
 import tomllib
 from contextlib import closing
 
 import pytest
 
-from joulefront import cli, register, self_test
+from command_line import joulefront
+from joulefront import register, self_test
 from joulefront.bench.session import Session
 from joulefront.bench.ssh import SshTransport
 from joulefront.bench.ssh_config import Destination
@@ -301,13 +301,6 @@ def test_a_device_is_shown_with_what_one_should_know(board):
     assert document["meters"] == ["hwmon:a", "hwmon:b"]
     assert any("no power sensor" in note for note in document["notes"])
     assert "no power sensor" in tables.device(document)
-
-
-def joulefront(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["joulefront", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code or 0
 
 
 @pytest.fixture

@@ -13,20 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from joulefront import cli
+from command_line import joulefront
 from joulefront.records import Failure, Pruning, Trial
 from joulefront.results import read
 from joulefront.store import Store
 from written import SPACE, measured_trial, write_study
-
-
-def joulefront(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command line in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["joulefront", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
 
 
 def test_all_trials_as_a_table(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from joulefront import cli
+from command_line import joulefront
 from joulefront.errors import CandidateError, ConfigError, Crashed
 from joulefront.protocols import Criterion, Group
 from joulefront.prune.criteria.magnitudes import L2
@@ -132,18 +131,11 @@ def test_where_nothing_can_be_judged_or_cut_one_message_says_why(task: Task) -> 
         surveyed(alone)
 
 
-def joulefront(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["joulefront", "sensitivity", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
-
-
 def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "net.py").write_text(_FILE)
     monkeypatch.chdir(tmp_path)
-    assert joulefront(monkeypatch, "net.py:task", "--widths", 2, "--examples", 20, "--figure", "f.svg") == 0
+    verb = "sensitivity", "net.py:task"
+    assert joulefront(monkeypatch, *verb, "--widths", 2, "--examples", 20, "--figure", "f.svg") == 0
     table = capfd.readouterr().out
     assert max(map(len, table.splitlines())) <= 120
     assert [line.split()[1] for line in table.splitlines() if line.startswith((" 0 ", "0 "))] == ["4", "12"]
@@ -151,7 +143,7 @@ def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest
     assert "no device was named" in table
     assert "20 examples" in table
     assert (tmp_path / "f.svg").read_text().startswith("<?xml")
-    assert joulefront(monkeypatch, "net.py:task", "--widths", 1, "--json") == 0
+    assert joulefront(monkeypatch, *verb, "--widths", 1, "--json") == 0
     document = json.loads(capfd.readouterr().out)
     assert document["examples"] == 30
     assert [cut["width"] for cut in document["cuts"]] == [8]
@@ -177,7 +169,7 @@ def test_what_is_wrong_is_said_in_one_line(
 ) -> None:
     (tmp_path / "net.py").write_text(_FILE)
     monkeypatch.chdir(tmp_path)
-    assert joulefront(monkeypatch, *arguments) == 2
+    assert joulefront(monkeypatch, "sensitivity", *arguments) == 2
     said = capfd.readouterr().err
     (line,) = [line for line in said.splitlines() if line.startswith("joulefront: ")]
     assert message in line

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from joulefront import cli, ship
+from command_line import joulefront
+from joulefront import ship
 from joulefront.bench import pins
 from joulefront.bench.archives import Archive, archived
 from joulefront.bench.wheels import Wheels
@@ -89,13 +89,6 @@ def here(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's folder, empty."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def joulefront(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["joulefront", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 def test_the_verb_shows_it_and_nothing_moves_the_cursor(

@@ -67,7 +67,7 @@ def test_a_study_can_be_read_where_nothing_may_be_written(tmp_path: Path, monkey
     with Store.create_or_resume(folder, TEXT, "study.toml") as store:
         store.record(whole_trial())
     before = sorted(path.name for path in folder.iterdir())
-    monkeypatch.setattr("joulefront.store.os.access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr("joulefront.database.os.access", lambda path, mode: mode != os.W_OK)
     with Store.open(folder) as store:
         assert [trial.number for trial in store.trials()] == [0]
         with pytest.raises(StoreError, match="readonly"):
@@ -101,7 +101,7 @@ def test_what_stands_in_the_log_alone_is_read_where_nothing_may_be_written(
         other = sqlite3.connect(folder / "study.sqlite")  # while somebody reads, the log is not emptied
         other.execute("SELECT * FROM trials").fetchall()
         store.record(whole_trial(1))
-    monkeypatch.setattr("joulefront.store.os.access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr("joulefront.database.os.access", lambda path, mode: mode != os.W_OK)
     with Store.open(folder) as store:
         assert [trial.number for trial in store.trials()] == [0, 1]
     other.close()
@@ -113,7 +113,7 @@ def test_a_study_that_changed_while_it_was_read_as_one_that_never_does_is_refuse
     with Store.create_or_resume(tmp_path / "x", TEXT, "study.toml") as writer:
         writer.record(whole_trial())
         with monkeypatch.context() as patched:
-            patched.setattr("joulefront.store.os.access", lambda path, mode: mode != os.W_OK)
+            patched.setattr("joulefront.database.os.access", lambda path, mode: mode != os.W_OK)
             reader = Store.open(tmp_path / "x")
 
         def read_while_it_is_written() -> None:
@@ -205,7 +205,7 @@ def test_a_full_disk_stops_with_a_reason_and_loses_nothing(tmp_path: Path) -> No
         # SQLite itself says "database or disk is full" when it may not grow.
         from sqlalchemy import event
 
-        @event.listens_for(store._engine, "connect")
+        @event.listens_for(store._database.engine, "connect")
         def no_room(connection: sqlite3.Connection, _: object) -> None:
             connection.execute("PRAGMA max_page_count = 1")
 

@@ -239,10 +239,11 @@ def test_recalibration_is_a_function_of_the_seed() -> None:
     assert not same(models[0], models[2])
 
 
-def test_accuracy_of_a_whole_split_and_of_a_part() -> None:
+def test_accuracy_of_a_whole_split_and_of_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joulefront.training.judging._BATCH", 7)
     data = TensorDataset(torch.eye(2).repeat(50, 1), torch.tensor([0, 1] * 30 + [0, 0] * 20))
     task = Task(nn.Identity(), (torch.zeros(1, 2),), None, data, data)
-    score = evaluate(task.model, task, "test", batch_size=7)
+    score = evaluate(task.model, task, "test")
     assert (score.split, score.examples, score.metric) == ("test", 100, 0.8)
     assert score.error == wilson(1 - 0.8, 100)
     # By hand: outputs of (1, 0) or (0, 1), of which 80 are right: 50 of 70 of class 0, 30 of 30 of class 1.

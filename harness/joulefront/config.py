@@ -88,17 +88,10 @@ class SpaceConfig(Table):
     )
 
 
-class RecoverConfig(Table):
-    """How a cut network gets its accuracy back, and how it is judged."""
+class FineTuning(Table):
+    """What follows a cut: BatchNorm's statistics anew, then fine-tuning."""
 
-    screen_epochs: float = Field(
-        default=1.0, ge=0, description="Epochs of fine-tuning for each candidate in the search."
-    )
-    full_epochs: float = Field(default=10.0, ge=0, description="Epochs of fine-tuning on the final front.")
     recalibrate_batches: int = Field(default=16, ge=0, description="Batches that BatchNorm is recalibrated on.")
-    screen_examples: int | None = Field(
-        default=None, ge=1, description="How many validation examples the search judges by; all of them when not given."
-    )
     learning_rate: float = Field(default=0.02, gt=0, description="The peak of fine-tuning's learning rate (SGD).")
     batch_size: int = Field(default=64, ge=1)
     distillation: float = Field(
@@ -115,16 +108,28 @@ class RecoverConfig(Table):
         ge=1,
         description="Stop fine-tuning after so many epochs without a lower loss on a tenth of the train split, held out for it.",
     )
-    inherit: bool = Field(
-        default=False,
-        description="In the search, begin with the weights of the nearest larger network that was fine-tuned before: better "
-        "after strong cuts, but networks that had such a start look better than others.",
-    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description='Where fine-tuning computes; "auto" is a GPU of this host where torch has one.'
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description='Of fine-tuning on the host; "auto" takes bfloat16 where this CPU computes in it.'
+    )
+
+
+class RecoverConfig(FineTuning):
+    """How a cut network gets its accuracy back, and how it is judged."""
+
+    screen_epochs: float = Field(
+        default=1.0, ge=0, description="Epochs of fine-tuning for each candidate in the search."
+    )
+    full_epochs: float = Field(default=10.0, ge=0, description="Epochs of fine-tuning on the final front.")
+    screen_examples: int | None = Field(
+        default=None, ge=1, description="How many validation examples the search judges by; all of them when not given."
+    )
+    inherit: bool = Field(
+        default=False,
+        description="In the search, begin with the weights of the nearest larger network that was fine-tuned before: better "
+        "after strong cuts, but networks that had such a start look better than others.",
     )
 
 

@@ -99,7 +99,7 @@ class Maker:
         self._made_from = {
             **parts,
             "precision": self._precision,
-            "device": self._device,
+            "device": training.identity_of(self._device),
             "seed": _SEED,
             "versions": {name: version(name) for name in ("torch", "torch-pruning")},
         }
@@ -167,13 +167,18 @@ class Maker:
         """Whether nothing is pruned, whatever would judge."""
         return replace(pruning, criterion="") == replace(self._unpruned, criterion="")
 
+    def _asked_for(self, fidelity: Fidelity) -> tuple[float, int | None]:
+        """Epochs of fine-tuning, and how many validation examples judge; None is all of them."""
+        config = self._recover_config
+        return (config.screen_epochs, config.screen_examples) if fidelity == "screen" else (config.full_epochs, None)
+
     def _recovered(self, genome: Genome, fidelity: Fidelity, parent: Genome | None) -> tuple[str, Entry]:
         """The candidate's key and its entry in the cache, made now where it is not there."""
-        config = self._recover_config
+        epochs, examples = self._asked_for(fidelity)
         recovery = {
-            **config.model_dump(mode="json", exclude=_NO_PART_OF_A_CANDIDATE),
-            "epochs": config.screen_epochs if fidelity == "screen" else config.full_epochs,
-            "examples": config.screen_examples if fidelity == "screen" else None,
+            **self._recover_config.model_dump(mode="json", exclude=_NO_PART_OF_A_CANDIDATE),
+            "epochs": epochs,
+            "examples": examples,
         }
         begun = None if parent is None else self._recovered(parent, "screen", None)
         key = key_of(
@@ -218,7 +223,7 @@ class Maker:
     def _recover(self, whole: nn.Module, genome: Genome, fidelity: Fidelity, folder: Path) -> dict[str, Any]:
         """Prune the ``whole`` network, give it its accuracy back, judge it, and leave its weights in ``folder``."""
         begin_s = time.perf_counter()
-        config = self._recover_config
+        epochs, examples = self._asked_for(fidelity)
         pruning = self.space.pruning(genome)
         criterion = self._criteria[pruning.criterion]
         model = prune_model(
@@ -231,31 +236,9 @@ class Maker:
             evidence=self._evidence,
         )
         if not self._is_unpruned(pruning):  # that stays what the user trained
-            training.recalibrate(
-                model,
-                self._task,
-                batches=config.recalibrate_batches,
-                batch_size=config.batch_size,
-                seed=_SEED,
-                device=self._device,
-            )
-            training.fit(
-                model,
-                self._task,
-                epochs=config.screen_epochs if fidelity == "screen" else config.full_epochs,
-                learning_rate=config.learning_rate,
-                batch_size=config.batch_size,
-                seed=_SEED,
-                precision=self._precision,
-                device=self._device,
-                teacher=self._task.model if config.distillation else None,
-                distillation=config.distillation,
-                temperature=config.temperature,
-                patience=config.patience,
-                masks=masks_of(model, [layer for layer, share in pruning.sparsity.items() if share]),
-            )
-        limit = config.screen_examples if fidelity == "screen" else None
-        score = training.evaluate(model, self._task, "validation", limit=limit, seed=_SEED, device=self._device)
+            zeros = masks_of(model, [layer for layer, share in pruning.sparsity.items() if share])
+            training.recover(model, self._task, self._recover_config, epochs=epochs, seed=_SEED, masks=zeros)
+        score = training.evaluate(model, self._task, "validation", limit=examples, seed=_SEED, device=self._device)
         cost = count(model, self._task.example)
         save(model, folder / _WEIGHTS)
         return {

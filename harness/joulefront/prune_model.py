@@ -99,7 +99,7 @@ class _Run:
                 "the task has no train split to recover the pruned model with: give it one, or ask for no fine-tuning "
                 "(--epochs 0), with a criterion that judges by the weights alone, such as 'l2'"
             )
-        self._precision = training.resolve_precision(recovery.precision, training.resolve_device(recovery.compute))
+        training.resolve_device(recovery.device)  # refused before any work
         self._steps: list[Step] = []
         self._warnings: list[str] = []
         self._unpruned = self._figures(task.model)
@@ -150,10 +150,10 @@ class _Run:
         else:
             self._doing("judging on the test split")
             before, after = (
-                training.predict(model, self._task, "test", device=self._recovery.compute)
+                training.predict(model, self._task, "test", device=self._recovery.device)
                 for model in (self._task.model, network.model)
             )
-            unpruned_test, test = (training.score_of(seen, self._task, "test") for seen in (before, after))
+            unpruned_test, test = (training.score_of(seen, self._task) for seen in (before, after))
             if before.right is not None and after.right is not None:
                 change = training.accuracy_change(before.right, after.right)
         return Pruned(
@@ -219,16 +219,7 @@ class _Run:
             if any(isinstance(module, _BatchNorm) for module in network.model.modules()):
                 self._warn("there is no train split: BatchNorm's statistics are those of the unpruned model")
             return
-        config = self._recovery
-        training.recalibrate(
-            network.model,
-            self._task,
-            batches=config.recalibrate_batches,
-            batch_size=config.batch_size,
-            seed=self._seed,
-            device=config.compute,
-        )
-        self._fit(network.model, masks_of(network.model, network.pruning.sparsity))
+        self._fine_tune(network.model, masks_of(network.model, network.pruning.sparsity))
 
     def _gradually(self, kind: Granularity, rationing: Rationing, before: Network, course: schedules.Course) -> Network:
         """The network with units taken out while it is fine-tuned, as the ``course`` says, and cut at the end."""
@@ -245,27 +236,14 @@ class _Run:
             masks = kind.masks(network, there)
             return {name: _either(masks.get(name), held.get(name)) for name in {**masks, **held}}
 
-        self._fit(network.model, held, silenced)
+        self._fine_tune(network.model, held, silenced)
         return kind.keeping(network, there, self._task.example)
 
-    def _fit(self, model: nn.Module, masks: Masks, on_step: Callable[[int, int], Masks | None] | None = None) -> None:
-        config = self._recovery
-        training.fit(
-            model,
-            self._task,
-            epochs=config.epochs,
-            learning_rate=config.learning_rate,
-            batch_size=config.batch_size,
-            seed=self._seed,
-            precision=self._precision,
-            device=config.compute,
-            teacher=self._task.model if config.distillation else None,
-            temperature=config.temperature,
-            distillation=config.distillation,
-            patience=config.patience,
-            masks=masks,
-            on_step=on_step,
-        )
+    def _fine_tune(
+        self, model: nn.Module, masks: Masks, on_step: Callable[[int, int], Masks | None] | None = None
+    ) -> None:
+        config, seed = self._recovery, self._seed
+        training.recover(model, self._task, config, epochs=config.epochs, seed=seed, masks=masks, on_step=on_step)
 
     def _figures(self, model: nn.Module) -> Figures:
         cost = count(model, self._task.example)
@@ -273,7 +251,7 @@ class _Run:
         if self._task.validation is None:
             reason = "the task has no validation split"
         else:
-            score = training.evaluate(model, self._task, "validation", device=self._recovery.compute)
+            score = training.evaluate(model, self._task, "validation", device=self._recovery.device)
         nonzero = sum(int(parameter.count_nonzero()) for parameter in model.parameters())
         return Figures(cost.params, nonzero, cost.macs, len(serialised(model.state_dict())), score, reason)
 

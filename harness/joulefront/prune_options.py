@@ -51,10 +51,8 @@ def recovery(options: Mapping[str, Any]) -> Recovery:
     """How each step is recovered."""
     return Recovery(
         distillation=options["distil"],
-        **{
-            name: options[name]
-            for name in ("epochs", "learning_rate", "batch_size", "temperature", "patience", "compute")
-        },
+        device=options["compute"],
+        **{name: options[name] for name in ("epochs", "learning_rate", "batch_size", "temperature", "patience")},
     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from joulefront.config import Plugin
+from pydantic import Field
+
+from joulefront.config import FineTuning, Plugin
 from joulefront.prune.granularities import Name
 from joulefront.prune.rationing import Of
 from joulefront.prune.ratios import Scope
 from joulefront.records import Estimate, Pruning, Score
-from joulefront.training import Device
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,23 +42,13 @@ class Removal:
     floor: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
-    """What follows each step: BatchNorm's statistics anew, then ``epochs`` of fine-tuning (see ``training.fit``).
+class Recovery(FineTuning):
+    """What follows each step: BatchNorm's statistics anew, then ``epochs`` of fine-tuning (see ``training.recover``).
 
-    ``epochs`` are those of every step, so that a schedule of more steps trains longer. ``distillation`` is the share of the
-    loss that is the distance to the unpruned model's outputs.
+    ``epochs`` are those of every step, so that a schedule of more steps trains longer. The rest is as in a study file.
     """
 
-    epochs: float = 3.0
-    learning_rate: float = 0.02
-    batch_size: int = 64
-    recalibrate_batches: int = 16
-    distillation: float = 0.0
-    temperature: float = 4.0
-    patience: int | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compute: Device = "auto"
+    epochs: float = Field(default=3.0, ge=0)
 
 
 @dataclass(frozen=True, slots=True)

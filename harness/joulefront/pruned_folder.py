@@ -81,7 +81,7 @@ def write(
         **pruned.document(),
         "warnings": warnings,
         "removals": [_plain(asdict(removal)) for removal in removals],
-        "recovery": asdict(recovery),
+        "recovery": recovery.model_dump(),
         "inputs": _described(inputs),
         "outputs": _described(expected),
         "check": {"file": "check.safetensors", "tolerance": outputs.TOLERANCE},

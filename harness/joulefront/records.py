@@ -5,7 +5,7 @@ Units live in names, SI only. All objectives are minimised.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -82,6 +82,11 @@ class Pruning:
         words += [f"without {block}" for block in self.dropped]
         words += [f"{share:.0%} zeros of {layer}" for layer, share in self.sparsity.items() if share]
         return " ".join([*words, self.criterion]).strip()
+
+
+def inside(name: str, modules: Collection[str]) -> bool:
+    """Whether the tensor or module of the qualified ``name`` is one of the ``modules`` or lies in one."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 @dataclass(frozen=True, slots=True)

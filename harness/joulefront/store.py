@@ -7,31 +7,26 @@ search that starts again replays itself against it.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 import numpy as np
 import sqlalchemy as sql
-from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
-from sqlalchemy import event
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from joulefront import older, schema
 from joulefront.cache import disk, write_durably
 from joulefront.config import StudyConfig, parse, read
+from joulefront.database import FILE, Database
 from joulefront.errors import ConfigError, StoreError
 from joulefront.records import Fidelity, Measurement, Score, Trial, Visit
 
 _STUDY = "study.toml"
-_DATABASE = "study.sqlite"
-_LOCK = ".lock"
 
 
 class Store:
@@ -44,32 +39,9 @@ class Store:
         """Made by ``create_or_resume`` and ``open``."""
         self.folder = folder
         self.study = study
-        self._lock = FileLock(folder / _LOCK) if writable else None
-        if self._lock:
-            self._take_lock(self._lock)
-        database, query = str(folder.absolute() / _DATABASE), {}
-        self._unchanged: list[tuple[int, int]] | None = None
-        self._may_write = os.access(folder, os.W_OK)
-        if not self._may_write:
-            database, query = f"file:{quote(database)}", {"mode": "ro", "uri": "true"}
-            seen = written_to(folder)
-            if not seen[1][1]:
-                # SQLite shares memory in a file beside the database, unless it is told that nothing changes there. With a
-                # log it must not be told so: what was recorded last stands in there alone, and whoever writes shares it.
-                self._unchanged, query["immutable"] = seen, "1"
-        address = sql.URL.create("sqlite", database=database, query=query)
-        self._engine = sql.create_engine(address, poolclass=sql.pool.NullPool)
-        if writable:
-            event.listen(self._engine, "connect", _write_through)
+        self._database = Database(folder, writable=writable)
         self._trial = TypeAdapter(Trial)
         self._visit = TypeAdapter(Visit)
-        self._reading: sql.Connection | None = None
-        self._format = 0
-        try:
-            self._check_schema(create=writable)
-        except BaseException:
-            self.close()
-            raise
 
     @classmethod
     def create_or_resume(cls, folder: Path, text: str, source: str) -> Self:
@@ -100,31 +72,21 @@ class Store:
         Raises ConfigError when there is none; for writing, StoreError when another process writes there.
         """
         try:
-            is_study = (folder / _DATABASE).is_file() and (folder / _STUDY).is_file()
+            is_study = (folder / FILE).is_file() and (folder / _STUDY).is_file()
         except OSError as error:
             raise ConfigError(f"{folder}: cannot be read: {error.strerror or error}") from error
         if not is_study:
             raise ConfigError(f"{folder}: no study there; expected a folder that 'joulefront search' has written")
         return cls(folder, read(folder / _STUDY, StudyConfig), writable=writable)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> AbstractContextManager[None]:
         """Meanwhile, everything that is read is of one moment, whatever another process writes."""
-        if self._reading is not None:
-            yield
-            return
-        with self._transaction() as connection:
-            connection.exec_driver_sql("BEGIN")  # by itself, the driver begins none for what only reads
-            self._reading = connection
-            try:
-                yield
-            finally:
-                self._reading = None
+        return self._database.snapshot()
 
     def trials(self, fidelity: Fidelity | None = None, *, samples: bool = False) -> list[Trial]:
         """All trials in the order in which they were recorded, or those of one fidelity; with their samples on request."""
         chosen = [schema.trials.c.fidelity == fidelity] if fidelity else []
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(sql.select(schema.trials).where(*chosen).order_by(schema.trials.c.number)).all()
             ordered = sql.select(schema.samples).order_by(schema.samples.c.repeat)
             blobs = connection.execute(ordered).all() if samples else []
@@ -139,7 +101,7 @@ class Store:
 
     def recorded(self) -> dict[int, datetime]:
         """When each trial was recorded, by its number."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(sql.select(schema.trials.c.number, schema.trials.c.created)).all()
         return {row.number: datetime.fromisoformat(row.created) for row in rows}
 
@@ -147,7 +109,7 @@ class Store:
         """The median of each repeat's samples in s, by the trial's number."""
         ordered = sql.select(schema.samples).order_by(schema.samples.c.trial, schema.samples.c.repeat)
         medians_s: dict[int, tuple[float, ...]] = {}
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             for blob in connection.execute(ordered.execution_options(yield_per=64)):  # all at once are half a gigabyte
                 median_s = float(np.median(np.frombuffer(blob.latency_s, "<f8")))
                 medians_s[blob.trial] = (*medians_s.get(blob.trial, ()), median_s)
@@ -156,15 +118,15 @@ class Store:
     def samples(self, number: int) -> tuple[tuple[float, ...], ...]:
         """Every latency sample of one trial in s: one tuple a repeat."""
         of = sql.select(schema.samples).where(schema.samples.c.trial == number).order_by(schema.samples.c.repeat)
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             blobs = connection.execute(of).all()
         return tuple(tuple(np.frombuffer(blob.latency_s, "<f8").tolist()) for blob in blobs)
 
     def visits(self, *, samples: bool = False) -> list[Visit]:
         """The networks of other studies that were measured here, as they came; with their samples on request."""
-        if self._format < schema.VISITS_SINCE:
+        if self._database.format < schema.VISITS_SINCE:
             return []  # an older study's, opened to be read
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(sql.select(schema.visits).order_by(schema.visits.c.created)).all()
             ordered = sql.select(schema.visit_samples).order_by(schema.visit_samples.c.repeat)
             blobs = connection.execute(ordered).all() if samples else []
@@ -191,7 +153,7 @@ class Store:
             {**name, "repeat": repeat, "latency_s": np.asarray(values, "<f8").tobytes()}
             for repeat, values in enumerate(visit.measurement.repeats_s if visit.measurement else ())
         ]
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             record = self._visit.dump_python(bare, mode="json")
             connection.execute(schema.visits.insert(), {**name, "record": record, "created": _now()})
             if samples:
@@ -212,7 +174,7 @@ class Store:
             {"trial": trial.number, "repeat": repeat, "latency_s": np.asarray(values, "<f8").tobytes()}
             for repeat, values in enumerate(repeats)
         ]
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             try:
                 connection.execute(schema.trials.insert(), row)
             except IntegrityError as error:
@@ -226,7 +188,7 @@ class Store:
     def add_test(self, trial: Trial, score: Score) -> Trial:
         """Add the test split's score, which is looked at once, to a recorded trial; returns it. Raises StoreError."""
         tested = replace(trial, test=score)
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(
                 schema.trials.update()
                 .where(schema.trials.c.number == trial.number)
@@ -236,7 +198,7 @@ class Store:
 
     def decide(self, name: str, value: Any) -> Any:
         """The decision recorded under ``name``; where there is none, ``value`` becomes it. Plain values only."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             row = connection.execute(
                 sql.select(schema.decisions.c.value).where(schema.decisions.c.name == name)
             ).first()
@@ -247,7 +209,7 @@ class Store:
 
     def decided(self, name: str) -> Any | None:
         """The decision recorded under ``name``, or None."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             row = connection.execute(
                 sql.select(schema.decisions.c.value).where(schema.decisions.c.name == name)
             ).first()
@@ -259,7 +221,7 @@ class Store:
         What is told now and was not recorded then, by an older version, is not compared.
         """
         value = json.loads(json.dumps(value))
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             row = connection.execute(sql.select(schema.facts.c.value).where(schema.facts.c.name == name)).first()
             if row is None:
                 connection.execute(schema.facts.insert(), {"name": name, "value": value})
@@ -273,7 +235,7 @@ class Store:
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Every frozen fact by its name."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             rows = connection.execute(sql.select(schema.facts)).all()
             return {row.name: older.fact(row.name, dict(row.value)) for row in rows}
 
@@ -283,9 +245,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the database and of the lock."""
-        self._engine.dispose()
-        if self._lock:
-            self._lock.release()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -297,48 +257,6 @@ class Store:
         """The trial as JSON; its samples have a table of their own."""
         bare = replace(trial, measurement=_with_samples(trial.measurement, []))
         return self._trial.dump_python(bare, mode="json")
-
-    def _take_lock(self, lock: FileLock) -> None:
-        with disk(str(self.folder)):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                raise StoreError(
-                    f"{self.folder}: another process is searching there; wait for it, or stop it"
-                ) from None
-
-    def _check_schema(self, *, create: bool) -> None:
-        with self._transaction() as connection:
-            self._format = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-            if self._format < schema.VERSION and create:  # what an older one lacks are whole tables
-                schema.tables.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA user_version = {schema.VERSION}")
-                self._format = schema.VERSION
-        if not 1 <= self._format <= schema.VERSION:
-            raise ConfigError(
-                f"{self.folder}: written by another version of Joulefront (format {self._format}, expected {schema.VERSION})"
-            )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sql.Connection]:
-        if self._reading is not None:
-            yield self._reading
-            return
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except DatabaseError as error:
-            self._check_unchanged()
-            remedy = "Make room or mend the disk" if self._may_write else "Get leave to write there"
-            raise StoreError(
-                f"{self.folder / _DATABASE}: {error.orig}; nothing more was written. "
-                f"{remedy}, then run the same command again"
-            ) from error
-        self._check_unchanged()
-
-    def _check_unchanged(self) -> None:
-        if self._unchanged not in (None, written_to(self.folder)):
-            raise StoreError(f"{self.folder} was written to while it was read: run the same command again")
 
 
 def check_folder(folder: Path, study: StudyConfig, source: str) -> None:
@@ -356,29 +274,16 @@ def check_folder(folder: Path, study: StudyConfig, source: str) -> None:
                 f"{folder} holds another study: {'; '.join(changes)}. Give {source} another name, "
                 f"or put back what was changed to resume, or remove {folder} to start afresh"
             )
-    elif any(not path.name.startswith((".", _DATABASE)) for path in folder.iterdir()):
+    elif any(not path.name.startswith((".", FILE)) for path in folder.iterdir()):
         raise ConfigError(f"{folder} holds something that is no study: give {source} another name, or remove it")
 
 
 def frozen(folder: Path, name: str) -> dict[str, Any] | None:
     """A frozen fact of the study in ``folder``; None where no study was begun there, empty where it has no such fact."""
-    if not (folder / _DATABASE).exists():
+    if not (folder / FILE).exists():
         return None
     with Store.open(folder) as store:
         return store.fact(name)
-
-
-def written_to(folder: Path) -> list[tuple[int, int]]:
-    """What changes whenever the study in ``folder`` is written to: time and size, of its database and of the log beside it."""
-    return [_stamp(folder / f"{_DATABASE}{end}") for end in ("", "-wal")]
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
 
 
 def _with_samples(measurement: Measurement | None, repeats_s: list[tuple[float, ...]]) -> Measurement | None:
@@ -394,15 +299,6 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
         elif old != new:
             changes.append(f"{prefix}{key} was {old!r}, is {new!r}")
     return changes
-
-
-def _write_through(connection: Any, _: object) -> None:
-    """A trial that was recorded survives a power cut, and readers see a study while it grows."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
 
 
 def _now() -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -23,21 +22,9 @@ from joulefront.prune.masks import masks_of, weight_masks, zero
 from joulefront.prune.space import find_space
 from joulefront.prune.surgery import cut, drop
 from joulefront.prune.weights import save
+from lent import lent
 
-
-def _networks() -> ModuleType:
-    """The networks that the tests of pruning cut."""
-    path = Path(__file__).parents[1] / "prune/networks.py"
-    spec = importlib.util.spec_from_file_location("networks_to_rebuild", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-networks = _networks()
+networks = lent("prune/networks")
 
 Rebuild = Callable[[nn.Module, Path], nn.Module]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from joulefront import cli
+from command_line import joulefront
 from joulefront.errors import ConfigError
 from joulefront.records import Pruning
 from joulefront.report.widths_figure import draw
@@ -37,8 +36,5 @@ def test_a_figure_that_cannot_be_written_is_told_before_anything_is_pruned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["joulefront", "prune", "nothing", "--ratio", "0.5", "--figure", "widths.gif"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
+    assert joulefront(monkeypatch, "prune", "nothing", "--ratio", "0.5", "--figure", "widths.gif") == 2
     assert "widths.gif: expected a file that ends in" in capfd.readouterr().err

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from joulefront.errors import ConfigError
-from joulefront.training import Precision, resolve_device, resolve_precision
+from joulefront.training import Precision, identity_of, resolve_device, resolve_precision
 from joulefront.training.device import placed
 
 
@@ -29,6 +29,15 @@ def test_a_gpu_has_a_precision_of_its_own(native: bool, expected: Precision, mon
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native and not including_emulation)
     assert resolve_precision("auto", "cuda") == expected
     assert resolve_precision("float32", "cuda") == "float32"
+
+
+def test_results_of_two_gpus_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = set()
+    for model in ("NVIDIA H100", "NVIDIA H200"):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda model=model: model)
+        names.add(identity_of("cuda"))
+    assert len(names) == 2
+    assert identity_of("cpu") == "cpu"
 
 
 def test_on_the_processor_a_model_stays_where_it_is() -> None:

@@ -43,6 +43,6 @@ def test_predictions_are_in_the_same_order_for_every_model_and_score_as_evaluate
     one, other = (predict(model, task, "validation", limit=20) for model in (task.model, nn.Linear(4, 3)))
     assert len(one.targets) == 20
     assert torch.equal(one.targets, other.targets)
-    assert score_of(one, task, "validation") == evaluate(task.model, task, "validation", limit=20)
+    assert score_of(one, task) == evaluate(task.model, task, "validation", limit=20)
     assert one.right is not None
-    assert float(one.right.double().mean()) == score_of(one, task, "validation").metric
+    assert float(one.right.double().mean()) == score_of(one, task).metric

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from typing import Any
 
@@ -46,7 +47,7 @@ def _uses(function: Any) -> tuple[Counter[Any], dict[Any, Any]]:
     return uses, bindings
 
 
-class Rewriter(PyExprMutator):  # type: ignore[misc, unused-ignore]
+class Rewriter(PyExprMutator, ABC):  # type: ignore[misc, unused-ignore]
     """A rewriter that looks through variables.
 
     ``uses`` and ``bindings`` are of the function as it was; ``original`` is the call as it was.
@@ -73,6 +74,6 @@ class Rewriter(PyExprMutator):  # type: ignore[misc, unused-ignore]
         replacement = self.rewrite(call.op.name, call)
         return call if replacement is None else replacement
 
+    @abstractmethod
     def rewrite(self, name: str, call: Any) -> Any | None:
         """What to put in the place of a call; None to keep it."""
-        raise NotImplementedError

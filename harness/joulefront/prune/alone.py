@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from joulefront import training
-from joulefront.config import RecoverConfig, SpaceConfig
+from joulefront.config import FineTuning, SpaceConfig
 from joulefront.errors import CandidateError, ConfigError
 from joulefront.protocols import Criterion, Group, Task
 from joulefront.prune.blocks import find_blocks
@@ -42,7 +42,7 @@ class Alone:
         self._evidence = Evidence(task.model, task, task.example, self._groups, seed=_SEED)
         self._blocks = find_blocks(task.model, task.example, self._groups)
         self._whole = self._predict(task.model)
-        self.score = training.score_of(self._whole, task, "validation")
+        self.score = training.score_of(self._whole, task)
         self.cost = count(task.model, task.example)
         self.left_alone = dict(self._groups.fixed)
 
@@ -83,7 +83,7 @@ class Alone:
 
     def made(self, wanted: Cut) -> tuple[Cut, nn.Module | None]:
         """The cut with all that is known without a device, and its network, None where it cannot be made."""
-        task, config = self._task, RecoverConfig()
+        task, config = self._task, FineTuning()
         try:
             model = cut(
                 task.model,
@@ -97,7 +97,7 @@ class Alone:
                 model, task, batches=config.recalibrate_batches, batch_size=config.batch_size, seed=_SEED
             )
             predictions = self._predict(model)
-            score = training.score_of(predictions, task, "validation")
+            score = training.score_of(predictions, task)
         except (CandidateError, ConfigError) as error:  # a criterion may judge some groups and not others
             return replace(wanted, failure=Failure(type(error).__name__, str(error))), None
         cost = count(model, task.example)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from joulefront.records import inside
+
 Example = tuple[Tensor, ...]
 
 
@@ -92,11 +94,6 @@ def kept_indices(groups: Groups, keep: Mapping[str, Tensor]) -> dict[tuple[str, 
             mask[axis.owned.flatten()] = False
             mask[axis.owned[channels].flatten()] = True
     return {key: mask.nonzero().flatten() for key, mask in masks.items()}
-
-
-def inside(name: str, modules: Collection[str]) -> bool:
-    """Whether the tensor or module of the qualified ``name`` is one of the ``modules`` or lies in one."""
-    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def touches(group: ChannelGroup, exclude: Collection[str]) -> bool:

@@ -13,8 +13,9 @@ from torch.nn.modules.conv import _ConvNd
 
 from joulefront.errors import PruneError
 from joulefront.prune.axes import evaluating
-from joulefront.prune.groups import Example, Groups, inside
+from joulefront.prune.groups import Example, Groups
 from joulefront.prune.surgery import shrink
+from joulefront.records import inside
 
 _SEED = 0
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from joulefront.protocols import Criterion, Group, Task
-from joulefront.prune.axes import NO_GROUPS, inside
+from joulefront.prune.axes import NO_GROUPS
 from joulefront.prune.evidence import Evidence, called, score
 from joulefront.prune.groups import Example, Groups
 from joulefront.prune.masks import weight_masks, zero
 from joulefront.prune.surgery import cut
-from joulefront.records import Pruning
+from joulefront.records import Pruning, inside
 
 
 class Remembered:

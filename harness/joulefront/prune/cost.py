@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from joulefront.prune.groups import Example, Groups, find_groups, inside
+from joulefront.prune.groups import Example, Groups, find_groups
 from joulefront.prune.resize import FewerHeads
-from joulefront.records import Pruning
+from joulefront.records import Pruning, inside
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from typing import Literal
 
 from joulefront.config import nearest
 from joulefront.errors import ConfigError
-from joulefront.prune.axes import inside
-from joulefront.records import Gene, Option
+from joulefront.records import Gene, Option, inside
 
 MOST_GENES = 40
 """So many genes a space has at most where it is left to share them: with more, a few hundred evaluations learn little."""

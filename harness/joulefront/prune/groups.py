@@ -16,12 +16,13 @@ from torch.nn.modules.conv import _ConvNd
 from joulefront.errors import PruneError
 from joulefront.plugins import describe
 from joulefront.prune import attention, recurrent
-from joulefront.prune.axes import Axis, ChannelGroup, Example, Groups, inside, shapes
+from joulefront.prune.axes import Axis, ChannelGroup, Example, Groups, shapes
 from joulefront.prune.graph import Fixed, Tracing
 from joulefront.prune.opaque import Call, Opaque, shown
 from joulefront.prune.resize import projections
+from joulefront.records import inside
 
-__all__ = ["Axis", "ChannelGroup", "Example", "Groups", "find_groups", "inside", "shapes"]
+__all__ = ["Axis", "ChannelGroup", "Example", "Groups", "find_groups", "shapes"]
 
 
 def find_groups(model: nn.Module, example: Example) -> Groups:

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from joulefront.errors import StoreError
 from joulefront.protocols import Criterion
-from joulefront.prune.axes import evaluating, inside, kept_indices
+from joulefront.prune.axes import evaluating, kept_indices
 from joulefront.prune.evidence import Evidence
 from joulefront.prune.groups import Groups
 from joulefront.prune.surgery import kept_channels
-from joulefront.records import Pruning
+from joulefront.records import Pruning, inside
 
 
 def nearest(child: Pruning, others: Sequence[Pruning], groups: Groups) -> int | None:

@@ -17,7 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from joulefront.config import nearest
 from joulefront.errors import ConfigError, PruneError
-from joulefront.prune.axes import inside, touches
+from joulefront.prune.axes import touches
 from joulefront.prune.blocks import find_blocks
 from joulefront.prune.genes import (
     MOST_GENES,
@@ -29,7 +29,7 @@ from joulefront.prune.genes import (
 )
 from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups
 from joulefront.prune.surgery import shrink
-from joulefront.records import Space
+from joulefront.records import Space, inside
 
 _LEAST_MULTIPLE = 4
 

@@ -18,13 +18,14 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from joulefront.database import written_to
 from joulefront.errors import ConfigError, JoulefrontError, StoreError
 from joulefront.records import Trial
 from joulefront.report.picture import Picture, Progress
 from joulefront.report.progress import ProgressLines
 from joulefront.report.visible import visible
 from joulefront.results import of_store
-from joulefront.store import Store, written_to
+from joulefront.store import Store
 
 _LOOK_S = 1.0
 _PATIENCE = 30

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from joulefront.errors import ConfigError
-from joulefront.records import Pruning
+from joulefront.records import Pruning, inside
 from joulefront.report import canvas
 from joulefront.report.visible import visible
 
@@ -37,7 +37,7 @@ def draw(full: Mapping[str, int], pruning: Pruning, title: str, path: Path) -> N
         figure = Figure(figsize=size, dpi=110, layout="constrained")
         axes = figure.subplots()
         for row, (name, channels) in enumerate(full.items()):
-            _bar(axes, row, pruning.widths.get(name, channels), channels, gone=_inside(name, pruning.dropped))
+            _bar(axes, row, pruning.widths.get(name, channels), channels, gone=inside(name, pruning.dropped))
         axes.set_yticks(range(len(full)), [visible(name) for name in full], fontsize=8)
         axes.set_ylim(len(full) - 0.4, -0.6)
         axes.set_xlim(0, 1.16 * max(full.values()))
@@ -58,7 +58,3 @@ def _bar(axes: Axes, row: int, kept: int, channels: int, *, gone: bool) -> None:
     axes.barh(row, left, height=0.72, color=_KEPT, linewidth=0)
     words = f"0 of {channels}: block taken out" if gone else f"{left} of {channels}"
     axes.annotate(words, (channels, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7.5)
-
-
-def _inside(name: str, dropped: tuple[str, ...]) -> bool:
-    return any(name == block or name.startswith(f"{block}.") for block in dropped)

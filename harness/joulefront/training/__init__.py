@@ -5,11 +5,12 @@ Everything here is deterministic in its arguments and the seed, for a given numb
 
 from joulefront.training.batch_norm import recalibrate
 from joulefront.training.data import load_batch
-from joulefront.training.device import Device, Precision, resolve_device, resolve_precision
+from joulefront.training.device import Device, Precision, identity_of, resolve_device, resolve_precision
 from joulefront.training.identity import data_sha256
 from joulefront.training.judging import Predictions, evaluate, predict, score_of, wilson
 from joulefront.training.loop import fit, one_cycle
 from joulefront.training.paired import accuracy_change
+from joulefront.training.recovery import recover
 from joulefront.training.seeds import seeded
 from joulefront.training.zeros import Masks
 
@@ -22,10 +23,12 @@ __all__ = [
     "data_sha256",
     "evaluate",
     "fit",
+    "identity_of",
     "load_batch",
     "one_cycle",
     "predict",
     "recalibrate",
+    "recover",
     "resolve_device",
     "resolve_precision",
     "score_of",

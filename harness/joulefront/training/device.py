@@ -19,13 +19,17 @@ Device = Literal["auto", "cpu", "cuda"]
 def resolve_device(wanted: Device) -> Literal["cpu", "cuda"]:
     """What ``wanted`` means on this machine: "auto" is a GPU where torch has one ("cuda", of NVIDIA or AMD), else the CPU.
 
-    What this returns belongs in the key of whatever was trained: both are as deterministic as torch makes them, and differ.
     Raises ConfigError for "cuda" where torch has no GPU.
     """
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
         raise ConfigError('device "cuda": torch finds no GPU here; "cpu" or "auto" computes on the processor')
     return "cuda" if there and wanted != "cpu" else "cpu"
+
+
+def identity_of(device: Literal["cpu", "cuda"]) -> str:
+    """What computes there, for the key of whatever was trained: a GPU by its name, since another model adds in another order."""
+    return "cpu" if device == "cpu" else f"cuda: {torch.cuda.get_device_name()}"
 
 
 def resolve_precision(

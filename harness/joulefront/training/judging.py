@@ -22,11 +22,16 @@ from joulefront.training.seeds import seeded
 Z_95 = 1.959963984540054
 """The standard normal's 97.5 % quantile: 95 % of it lies within ± this."""
 
+Split = Literal["validation", "test"]
+
+_BATCH = 100
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """What a model returned for examples of a split, and what was wanted: ``outputs`` (n, …) and ``targets`` (n, …)."""
+    """What a model returned for examples of a ``split``, and what was wanted: ``outputs`` (n, …) and ``targets`` (n, …)."""
 
+    split: Split
     outputs: Tensor
     targets: Tensor
 
@@ -39,41 +44,19 @@ class Predictions:
 
 
 def evaluate(
-    model: nn.Module,
-    task: Task,
-    split: Literal["validation", "test"],
-    *,
-    limit: int | None = None,
-    seed: int = 0,
-    batch_size: int = 100,
-    device: Device = "auto",
+    model: nn.Module, task: Task, split: Split, *, limit: int | None = None, seed: int = 0, device: Device = "auto"
 ) -> Score:
-    """What ``model`` reaches on a split: all of it, or the first ``limit`` examples of its order shuffled by ``seed``.
-
-    Computed in float32; the metric and the loss see the outputs of all examples at once. The error's interval is the
-    95 % Wilson interval, which is right for a metric that is a share of examples, such as top-1 accuracy, and only a
-    rough guide for any other. A classifier's score has the macro averages as well (``macro.macro_errors``).
-
-    Raises ConfigError when the split is missing or the metric is above 1, and TrainError when the outputs or the metric
-    are not finite.
-    """
-    predictions = predict(model, task, split, limit=limit, seed=seed, batch_size=batch_size, device=device)
-    return score_of(predictions, task, split, seed=seed)
+    """What ``model`` reaches on a split: ``score_of`` what it predicts. Raises as ``predict`` and ``score_of``."""
+    return score_of(predict(model, task, split, limit=limit, seed=seed, device=device), task)
 
 
 def predict(
-    model: nn.Module,
-    task: Task,
-    split: Literal["validation", "test"],
-    *,
-    limit: int | None = None,
-    seed: int = 0,
-    batch_size: int = 100,
-    device: Device = "auto",
+    model: nn.Module, task: Task, split: Split, *, limit: int | None = None, seed: int = 0, device: Device = "auto"
 ) -> Predictions:
-    """What ``model`` returns for the examples that ``evaluate`` judges it by, in the same order for every model.
+    """What ``model`` returns for a split: for all of it, or for the first ``limit`` examples of its order shuffled by ``seed``.
 
-    Raises ConfigError when the split is missing, and TrainError when the outputs are not finite.
+    They are the same for every model, in the same order; computed in float32. Raises ConfigError when the split is missing,
+    and TrainError when the outputs are not finite.
     """
     dataset = split_of(task, split)
     indices = torch.arange(len(dataset))
@@ -83,32 +66,37 @@ def predict(
     outputs: list[Tensor] = []
     targets: list[Tensor] = []
     with placed(device, model) as place, seeded(seed), torch.no_grad():
-        for batch in torch.split(indices, batch_size):
+        for batch in torch.split(indices, _BATCH):
             inputs, batch_targets = load_batch(dataset, batch)
             outputs.append(forward(model, inputs, place=place).cpu())
             targets.append(batch_targets)
     everything = torch.cat(outputs)
     if not everything.isfinite().all():
         raise TrainError(f"the model's outputs on the {split} split are not all finite")
-    return Predictions(everything, torch.cat(targets))
+    return Predictions(split, everything, torch.cat(targets))
 
 
-def score_of(predictions: Predictions, task: Task, split: Literal["validation", "test"], *, seed: int = 0) -> Score:
-    """What predictions are worth by the task's metric and loss; see ``evaluate``."""
-    everything, wanted = predictions.outputs, predictions.targets
-    with seeded(seed), torch.no_grad():
-        metric = float(task.metric(everything, wanted))
-        loss = float(task.loss(everything, wanted))
+def score_of(predictions: Predictions, task: Task) -> Score:
+    """What predictions are worth by the task's metric and loss, which see the outputs of all examples at once.
+
+    The error's interval is the 95 % Wilson interval, which is right for a metric that is a share of examples, such as top-1
+    accuracy, and only a rough guide for any other. A classifier's score has the macro averages as well
+    (``macro.macro_errors``). Raises TrainError when the metric is not finite, and ConfigError when it is above 1.
+    """
+    outputs, targets = predictions.outputs, predictions.targets
+    with seeded(0), torch.no_grad():
+        metric = float(task.metric(outputs, targets))
+        loss = float(task.loss(outputs, targets))
     if not math.isfinite(metric):
-        raise TrainError(f"the metric of the {split} split is {metric}: expected a finite number")
+        raise TrainError(f"the metric of the {predictions.split} split is {metric}: expected a finite number")
     if metric > 1 + 1e-9:
         raise ConfigError(f"task.metric returned {metric:g}: expected at most 1, which is perfect")
-    examples = len(wanted)
+    examples = len(targets)
     error = wilson(1 - metric, examples)
     macro: Mapping[str, Estimate] = {}
-    if is_classification(everything, wanted):
-        macro = macro_errors(everything, wanted, perfect=wilson(0.0, examples))
-    return Score(split, metric, error, examples, loss if math.isfinite(loss) else None, macro)
+    if is_classification(outputs, targets):
+        macro = macro_errors(outputs, targets, perfect=wilson(0.0, examples))
+    return Score(predictions.split, metric, error, examples, loss if math.isfinite(loss) else None, macro)
 
 
 def wilson(share: float, examples: int) -> Estimate:

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from joulefront.errors import ConfigError
 from joulefront.protocols import Criterion, Task
-from joulefront.prune.axes import NO_GROUPS, Example, inside
+from joulefront.prune.axes import NO_GROUPS, Example
 from joulefront.prune.blocks import find_blocks
 from joulefront.prune.calibration import Calibration
 from joulefront.prune.criteria.losses import Contribution
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.granularities.network import Network, There
 from joulefront.prune.ratios import Stock
-from joulefront.records import Pruning
+from joulefront.records import Pruning, inside
 from joulefront.training import Masks
 
 ALL_BLOCKS = "blocks"

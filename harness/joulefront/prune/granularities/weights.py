@@ -12,13 +12,13 @@ from torch.nn.modules.conv import _ConvNd
 
 from joulefront.errors import ConfigError
 from joulefront.protocols import Criterion, Task
-from joulefront.prune.axes import NO_GROUPS, Example, inside
+from joulefront.prune.axes import NO_GROUPS, Example
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.granularities.network import Network, There
 from joulefront.prune.masks import weight_masks, zero
 from joulefront.prune.ratios import Stock
 from joulefront.prune.resize import FewerHeads
-from joulefront.records import Pruning
+from joulefront.records import Pruning, inside
 from joulefront.training import Masks
 
 _MASKED = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, FewerHeads, nn.Bilinear)
