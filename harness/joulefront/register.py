@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from joulefront import plugins
-from joulefront.bench.bench import TRANSPORTS
+from joulefront.bench.opening import TRANSPORTS
 from joulefront.bench.session import Session
 from joulefront.bench.ssh_config import Destination
 from joulefront.bench.target import target_of

@@ -1,5 +1,6 @@
 """The bench: a session with a device, and the measuring protocol."""
 
-from joulefront.bench.bench import TRANSPORTS, Bench
+from joulefront.bench.bench import Bench
+from joulefront.bench.opening import TRANSPORTS
 
 __all__ = ["TRANSPORTS", "Bench"]

@@ -11,8 +11,9 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from joulefront import errors, plugins
-from joulefront.bench import energy, lock, memory, outputs, own_loops, settle
+from joulefront import errors
+from joulefront.bench import energy, memory, outputs, own_loops, settle
+from joulefront.bench.opening import opened
 from joulefront.bench.plan import Plan
 from joulefront.bench.session import Session
 from joulefront.bench.statistics import median_latency, relative_width, tail_latency
@@ -30,16 +31,11 @@ from joulefront.errors import (
     WrongOutput,
 )
 from joulefront.kernel_records import Function
-from joulefront.protocols import Transport
 from joulefront.records import Failure, FunctionTime, Grade, Job, Measurement, Provenance, Target
 from joulefront_agent import identity, wire, wire_time
 from joulefront_agent.wire_time import Timed, Timing
 from joulefront_devices.device import Device
 
-TRANSPORTS = {
-    "local": "joulefront.bench.local:LocalTransport",
-    "ssh": "joulefront.bench.ssh:SshTransport",
-}
 # So often a measurement is begun anew after the connection was lost, before the way to the device counts as broken.
 _MOST_LOSSES = 5
 
@@ -72,13 +68,8 @@ class Bench:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(lock.hold(self._device.name))
-            where = f"device {self._device.name}: [transport]"
-            transport: Transport = plugins.build(self._device.transport, TRANSPORTS, folder=Path.cwd(), where=where)
-            stack.callback(transport.close)
-            self._session = stack.enter_context(Session(transport, self._device.sensor))
+            self._session = stack.enter_context(opened(self._device))
             self.facts = self._session.facts
-            stack.enter_context(lock.hold(self._device.name, machine=str(self.facts["machine"])))
             self.shares_host = self.facts["machine"] == identity.machine(Path("/"))
             self.energy_reason = self._why_no_energy()
             self.target = target_of(self._device, self.facts, self._threads)
