@@ -41,7 +41,7 @@ def open_bench(monkeypatch):
     monkeypatch.setattr("joulefront.bench.settle.sleep", lambda seconds: None)
 
     def opened(transport, name="scripted", config=None, tail=False, **device):
-        monkeypatch.setattr(module.plugins, "build", lambda *args, **kwargs: transport)
+        monkeypatch.setattr("joulefront.plugins.build", lambda *args, **kwargs: transport)
         return Bench(Device(name=name, **device), config or MeasureConfig(), 1, tail=tail)
 
     return opened

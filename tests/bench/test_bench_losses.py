@@ -46,7 +46,7 @@ def open_bench(monkeypatch):
     monkeypatch.setattr("joulefront.bench.settle.sleep", lambda seconds: None)
 
     def opened(board):
-        monkeypatch.setattr(module.plugins, "build", lambda *args, **kwargs: board.transport)
+        monkeypatch.setattr("joulefront.plugins.build", lambda *args, **kwargs: board.transport)
         return Bench(Device(name="scripted"), MeasureConfig(), 1)
 
     return opened
