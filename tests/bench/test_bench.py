@@ -196,15 +196,9 @@ def test_energy_is_gross_joules_per_inference_from_one_window(open_bench, job):
     assert measurement.energy_j.low < 0.01 < measurement.energy_j.high
     assert measurement.energy_provenance == "measured"
     assert measurement.energy_reason is None
-    assert measurement.conditions["energy"] == {
-        "energy_j": 10.0,
-        "window_s": 2.0,
-        "inferences": 1000,
-        "resolution_j": 1e-6,
-        "period_s": 1e-3,
-        "sensor": "rapl",
-        "covers": "package-0",
-    }
+    made_of = measurement.energy
+    assert (made_of.meter, made_of.covers, made_of.factor) == ("rapl", "package-0", 1.0)
+    assert [window.energy_j for window in made_of.windows] == [10.0]
     windows = [params["energy_s"] for params in run.asked]
     assert sorted(windows, reverse=True)[:3] == [10.0, 2.0, 0.0]
 
@@ -218,7 +212,7 @@ def test_a_meter_that_is_switched_off_has_a_reason(open_bench, job):
 
 
 def test_a_meter_that_vanished_is_an_error_and_not_a_gap(open_bench, job):
-    run = agent(1e-3, energy=None)
+    run = agent(1e-3, window=None)
     with open_bench(ScriptedTransport(hello=lambda params: WITH_SENSOR, run=run)) as bench, pytest.raises(MeterError):
         bench.measure(job, "screening")
 

@@ -32,8 +32,8 @@ class Board:
         if len(self.runs) in self.lost_at:
             self.boot += self.boots
             raise self.loss
-        outputs, energy = GOOD if params["outputs"] else (), WINDOW if params["energy_s"] else None
-        return ran(1e-3 + 1e-6 * (self.boot - 1), outputs=outputs, energy=energy).to_wire()
+        outputs, window = GOOD if params["outputs"] else (), WINDOW if params["energy_s"] else None
+        return ran(1e-3 + 1e-6 * (self.boot - 1), outputs=outputs, window=window).to_wire()
 
 
 @pytest.fixture
