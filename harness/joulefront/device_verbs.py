@@ -108,6 +108,49 @@ def check(name: str, as_json: bool) -> None:
 
 @devices.command()
 @click.argument("name")
+@devices_option
+@as_json_option
+def meters(name: str, as_json: bool) -> None:
+    """Show what could measure the energy of the device NAME: what it covers, how fast it is, and how to make it usable."""
+    from joulefront.meter_survey import survey
+    from joulefront.report import meters as tables
+    from joulefront.report.progress import progress
+
+    with results_only(), progress() as listener:
+        document = survey(name, listener)
+    show(document, as_json, tables.found)
+
+
+@devices.command()
+@click.argument("name")
+@click.option("--against", metavar="METER", help="Another sensor of the device, by its name.")
+@click.option("--window", "window_s", default=10.0, show_default=True, type=click.FloatRange(min=1), help="In s.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(3, 100), help="Windows of each load.")
+@click.option("--forget", is_flag=True, help="Take the factor out of the device's file.")
+@devices_option
+@as_json_option
+def calibrate(name: str, against: str | None, window_s: float, rounds: int, forget: bool, as_json: bool) -> None:
+    """Compare the meter of the device NAME with another one, idle and busy, and keep the factor between their joules."""
+    from joulefront.calibrate import calibrate as compare
+    from joulefront.calibrate import forget as drop
+    from joulefront.report import meters as tables
+    from joulefront.report.progress import progress
+
+    if forget == (against is not None):
+        raise click.UsageError("expected either --against METER or --forget")
+    if forget:
+        show(drop(name), as_json, tables.forgotten)
+        return
+    assert against is not None
+    with results_only(), progress() as listener:
+        document = compare(name, against, listener, window_s=window_s, rounds=rounds)
+    show(document, as_json, tables.calibrated)
+    if not document["stored"]:
+        sys.exit(BenchError.exit_code)
+
+
+@devices.command()
+@click.argument("name")
 @click.option("--host", "destination", metavar="[USER@]HOST[:PORT]", help="Where it is now.")
 @_way_options
 @devices_option

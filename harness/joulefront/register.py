@@ -81,7 +81,7 @@ def check(name: str, listener: Listener) -> dict[str, Any]:
     """
     verdict = self_test(load(name), listener)
     if not name.endswith(".toml"):  # a file that is the user's own is left as it is
-        _write(name, _text_of(name), _outcome(verdict))
+        rewrite(name, _outcome(verdict))
     return document(name, verdict)
 
 
@@ -109,7 +109,7 @@ def edit(name: str, given: Mapping[str, Any], destination: Destination | None, a
         )
     if changes.keys() | ways.keys() != {("description",)}:
         changes["checked",] = None  # what was tested is not what it is now
-    _write(name, _text_of(name), {**changes, **ways})
+    rewrite(name, {**changes, **ways})
     return show(name)
 
 
@@ -237,8 +237,12 @@ def _text_of(name: str) -> str:
     return read_text(file) if file.exists() else f'name = "{LOCAL}"\nprofile = "{LOCAL}"\n'
 
 
-def _write(name: str, text: str, changes: Mapping[tuple[str, ...], Any]) -> None:
-    """Write a device's file with the changes, unless that would make it wrong. Raises ConfigError."""
+def rewrite(name: str, changes: registry.Changes) -> None:
+    """Change a registered device's file, unless that would make it wrong; comments stay. Raises ConfigError."""
+    _write(name, _text_of(name), changes)
+
+
+def _write(name: str, text: str, changes: registry.Changes) -> None:
     file = registry.file_of(name)
     text = registry.changed(text, changes)
     parse(text, source=str(file))
