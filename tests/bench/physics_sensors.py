@@ -1,0 +1,162 @@
+"""Meters of a simulated device, on its truth: sensors as its agent reads them, and a meter on the host.
+
+What reads a sensor of power and judges it is the agent's own code, in virtual time.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from physics import World
+
+from joulefront.errors import MeterError
+from joulefront.records import EnergyWindow, Provenance, Stretch
+from joulefront_agent.sensors.reading import Reading, Sensor
+from joulefront_agent.sensors.sampled import Sampled
+from joulefront_agent.wire import Failure
+
+Fault = Callable[[float, float], float]
+"""What a sensor says instead, of a time in s and what it would have said in W; it may raise OSError."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """A sensor that shows the mean power over its last period, in steps of ``step_w``, ``gain`` times the truth.
+
+    ``noise_w`` is the standard deviation of each update. ``claimed`` is the gain error that its maker owns up to.
+    """
+
+    period_s: float = 0.1
+    step_w: float = 1e-3
+    gain: float = 1.0
+    noise_w: float = 0.0
+    claimed: float | None = None
+    fault: Fault | None = None
+    name: str = "hwmon:simulated"
+    covers: str = "module input"
+
+    def on(self, world: World, rng: np.random.Generator) -> Sensor:
+        """The sensor of a process that was just started."""
+        shown: dict[int, float] = {}
+
+        def power_w() -> float:
+            world.waiting.join()
+            update = math.floor(world.now_s / self.period_s)
+            if update not in shown:
+                end_s = update * self.period_s
+                begin_s = max(0.0, end_s - self.period_s)
+                true_w = world.energy_j(begin_s, end_s) / (end_s - begin_s) if end_s > begin_s else world.watts()
+                said_w = self.gain * true_w + rng.normal(0, self.noise_w)
+                shown[update] = round(said_w / self.step_w) * self.step_w
+            return self.fault(world.now_s, shown[update]) if self.fault else shown[update]
+
+        def wait(event: threading.Event, seconds: float) -> None:
+            world.waiting.wait(event, world.now_s + max(0.0, seconds) / (1 + world.skew))
+
+        return Sampled(self.name, self.covers, power_w, self.period_s, clock=world.device_s, wait=wait)
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A counter of energy that moves once a period, in steps of ``step_j``: windows begin and end when it moves.
+
+    It wraps after ``span_j``. ``fault`` is given what it counted, in J, and returns what it shows.
+    """
+
+    period_s: float = 1e-3
+    step_j: float = 1e-6
+    gain: float = 1.0
+    claimed: float | None = None
+    fault: Fault | None = None
+    name: str = "rapl"
+    covers: str = "processor packages: package-0"
+
+    def on(self, world: World, rng: np.random.Generator) -> Sensor:
+        """The sensor of a process that was just started."""
+        return _Counting(self, world)
+
+
+class _Counting:
+    def __init__(self, kind: Counter, world: World) -> None:
+        self._kind, self._world = kind, world
+        self.name, self.covers, self.period_s = kind.name, kind.covers, kind.period_s
+        self._start = (0.0, 0.0)
+
+    def start(self) -> None:
+        """See reading.Sensor."""
+        self._start = self._moved()
+
+    def stop(self) -> Reading:
+        """See reading.Sensor."""
+        (began_s, began_j), (end_s, end_j) = self._start, self._moved()
+        if end_j == began_j:
+            raise Failure("MeterError", f"{self.name} stood still for {end_s - began_s:.3g} s: the counter is stuck")
+        seconds = (end_s - began_s) * (1 + self._world.skew)
+        kind = self._kind
+        return Reading(end_j - began_j, seconds, kind.step_j, kind.period_s, kind.claimed)
+
+    def _moved(self) -> tuple[float, float]:
+        kind, world = self._kind, self._world
+        moment_s = (math.floor(world.now_s / kind.period_s) + 1) * kind.period_s
+        world.spend(max(0.0, moment_s - world.now_s))
+        counted_j = kind.gain * world.energy_j(0.0, min(moment_s, world.now_s))
+        shown_j = kind.fault(world.now_s, counted_j) if kind.fault else counted_j
+        return world.now_s, math.floor(shown_j / kind.step_j) * kind.step_j
+
+
+SensorKind = Power | Counter
+
+
+def by_name(*kinds: SensorKind) -> Mapping[str, SensorKind]:
+    """The sensors of a device."""
+    return {kind.name: kind for kind in kinds}
+
+
+class HostMeter:
+    """A meter between the device and its supply, whose samples the host takes with its own clock; see PowerMeter."""
+
+    name = "simulated-host"
+    covers = "everything behind the supply's plug"
+    provenance: Provenance = "measured"
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        period_s: float = 1e-3,
+        gain: float = 1.0,
+        claimed: float | None = None,
+        lost: bool = False,
+    ) -> None:
+        self._world, self._period_s, self._gain, self._claimed, self._lost = world, period_s, gain, claimed, lost
+        self._recorded: tuple[float, float | None] = (math.inf, None)
+        self.asked: list[Stretch] = []
+
+    def begin(self) -> None:
+        """See PowerMeter."""
+        self._recorded = (self._world.now_s, None)
+
+    def end(self) -> None:
+        """See PowerMeter."""
+        self._recorded = (self._recorded[0], self._world.now_s)
+
+    def energy(self, stretch: Stretch) -> EnergyWindow:
+        """See PowerMeter."""
+        self.asked.append(stretch)
+        begun_s, ended_s = self._recorded
+        if ended_s is None or not begun_s <= stretch.begin_s < stretch.end_s <= ended_s:
+            raise MeterError("simulated: the stretch was not recorded as a whole")
+        if self._lost:
+            raise MeterError("simulated: samples are missing")
+        energy_j = self._gain * self._world.energy_j(stretch.begin_s, stretch.end_s)
+        window_s = stretch.end_s - stretch.begin_s
+        return EnergyWindow(
+            energy_j, window_s, stretch.inferences, 1e-6, self._period_s, self._claimed, stretch.edges_s, 0.0
+        )
+
+    def close(self) -> None:
+        """See PowerMeter."""
