@@ -6,7 +6,7 @@
     │    PruneError · TrainError · CompileError · OutOfMemory · WrongOutput · Hung · Crashed
     └─ BenchError       never the genome's fault: retried, then the study stops and can be resumed
          TransportError · ConnectionLost · LoginRefused · HostKeyError · AgentDied · AgentTimeout · WireMismatch ·
-         MeterError · DeviceBusy · StoreError
+         MeterError · Unsettled · DeviceBusy · StoreError
 
 Every error holds one message that says what happened, where, and what to do about it. Libraries raise; only the command
 line prints and exits, with the error's ``exit_code``.
@@ -32,6 +32,7 @@ __all__ = [
     "StoreError",
     "TrainError",
     "TransportError",
+    "Unsettled",
     "WireMismatch",
     "WrongOutput",
 ]
@@ -129,6 +130,10 @@ class WireMismatch(BenchError):  # noqa: N818
 
 class MeterError(BenchError):
     """A power meter was there and gave readings that cannot be used."""
+
+
+class Unsettled(BenchError):  # noqa: N818
+    """The device does not hold still for a measurement, such as a processor that is throttled again and again."""
 
 
 class DeviceBusy(BenchError):  # noqa: N818

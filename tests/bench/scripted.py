@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from joulefront.errors import AgentDied, AgentTimeout
 from joulefront_agent import wire
+from joulefront_agent.wire_energy import Reading, Watched, Window
 from joulefront_agent.wire_time import Timed
 
 FACTS = {
@@ -39,6 +40,8 @@ class ScriptedTransport:
             "ping": lambda params: {},
             "conditions": lambda params: CONDITIONS,
             "run": lambda params: RAN.to_wire(),
+            "clock": lambda params: {"raw_s": 10.0},
+            "watch": lambda params: watched(params).to_wire(),
             "time": lambda params: timed([1e-3] * 3 for _ in params["functions"]),
             **ops,
         }
@@ -91,6 +94,15 @@ class ScriptedChannel:
 def ran(latency_s, count=5, **changes):
     """An answer to run, with ``count`` samples of ``latency_s``."""
     return replace(RAN, **{"samples_s": (latency_s,) * count, **changes})
+
+
+def watched(params, power_w=2.0):
+    """An answer to watch: each meter that was asked for read this power."""
+    least_s = max(params["least_s"], 1e-3)
+    readings = tuple(
+        Reading(name, "package-0", power_w * least_s, least_s, 1e-6, 1e-3, None, 0.0) for name in params["meters"]
+    )
+    return Watched(Window(7.0, 7.0 + least_s, 0, 0.0, 0.0, readings), CONDITIONS, CONDITIONS)
 
 
 def timed(functions, **changes):

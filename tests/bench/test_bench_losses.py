@@ -7,11 +7,10 @@ from scripted import CONDITIONS, FACTS, ScriptedTransport, ran
 from test_bench import GOOD, JOB, REFERENCE, WINDOW, WITH_SENSOR
 
 from joulefront.bench import Bench
-from joulefront.bench import bench as module
 from joulefront.bench import session as sessions
 from joulefront.config import MeasureConfig
 from joulefront.errors import AgentDied, BenchError, ConnectionLost, Crashed, TransportError
-from joulefront_agent import wire
+from joulefront_agent import identity, wire
 from joulefront_devices import Device
 
 
@@ -52,13 +51,13 @@ def open_bench(monkeypatch):
     return opened
 
 
-def test_a_network_is_measured_anew_when_the_connection_comes_back(open_bench, job):
+def test_a_round_is_measured_anew_when_the_connection_comes_back(open_bench, job):
     board = Board(lost_at=[2])
     with open_bench(board) as bench:
         measured = bench.measure(job, "screening")
-    assert board.runs == ["a"] * 5
+    assert board.runs == ["a"] * 4
     assert len(measured.repeats_s) == 3
-    # What was begun before is no part of it, nor is its loss a doubt about what was measured after.
+    # What was begun is no part of it, nor is its loss a doubt about the rest: the device is the same.
     assert not any("was lost" in warning for warning in measured.warnings)
 
 
@@ -182,6 +181,6 @@ def test_what_was_measured_on_a_simulated_machine_says_so(open_bench, job):
 def test_only_this_very_machine_shares_its_cores_with_the_host(open_bench, monkeypatch):
     with open_bench(Board()) as bench:
         assert not bench.shares_host
-    monkeypatch.setattr(module.identity, "machine", lambda root: FACTS["machine"])
+    monkeypatch.setattr(identity, "machine", lambda root: FACTS["machine"])
     with open_bench(Board()) as bench:
         assert bench.shares_host

@@ -8,32 +8,90 @@ from joulefront.bench.statistics import TAIL_SAMPLES
 from joulefront.config import MeasureConfig
 from joulefront.records import Grade
 
+_SCREENING_SHARE = 5  # of a full window's length
+_SCREENING_PERIODS, _FULL_PERIODS = 10, 100
+_SCREENING_LIMIT_S, _FULL_LIMIT_S = 15.0, 60.0
+_LEAST_SET_ASIDE = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How thoroughly to measure: times in s, ``samples`` and ``sample_s`` at least, for each repeat.
 
-    ``tail_s`` is how long a repeat may go on sampling, whatever its share of ``time_s``, for the sake of ``samples``.
+    Repeats go on beyond ``repeats`` while the latency's interval is wider than ± the share ``interval`` and its part of
+    them has not taken ``time_s``. ``tail_s`` is how long a repeat may go on sampling, whatever its share of ``time_s``, for
+    the sake of ``samples``. An energy window lasts ``energy_s`` and ``periods`` updates of the meter, but no longer than
+    ``energy_limit_s``. With an ``energy_interval`` each repeat has one, and they go on while the joules' interval is wider
+    than ± that share, for ``energy_time_s`` at most, beside idle baselines; with None there is a single one, in the last of
+    the ``repeats``.
     """
 
+    grade: Grade
     repeats: int
+    interval: float
     time_s: float
     samples: int
     sample_s: float
+    energy_interval: float | None
     energy_s: float
+    periods: int
+    energy_limit_s: float
+    energy_time_s: float
     tail_s: float = 0.0
 
     @classmethod
     def of(cls, grade: Grade, config: MeasureConfig, *, tail: bool = False) -> Plan:
         """The plan for a grade, with samples enough for a 99th percentile if ``tail``.
 
-        The energy windows are those of MLPerf Tiny (10 s), and a fifth of it for screening.
+        The energy windows of the full grade are those of MLPerf Tiny (10 s); those of screening a fifth of it.
         """
         if grade == "screening":
-            plan = cls(config.repeats, config.time_s, samples=30, sample_s=0.1, energy_s=2.0)
+            plan = cls(
+                grade,
+                config.repeats,
+                config.interval,
+                config.time_s,
+                samples=30,
+                sample_s=0.1,
+                energy_interval=None,
+                energy_s=config.energy_s / _SCREENING_SHARE,
+                periods=_SCREENING_PERIODS,
+                energy_limit_s=max(config.energy_s / _SCREENING_SHARE, _SCREENING_LIMIT_S),
+                energy_time_s=0.0,
+            )
         else:
-            plan = cls(config.full_repeats, config.full_time_s, samples=200, sample_s=0.5, energy_s=10.0)
+            plan = cls(
+                grade,
+                config.full_repeats,
+                config.interval,
+                config.full_time_s,
+                samples=200,
+                sample_s=0.5,
+                energy_interval=config.energy_interval,
+                energy_s=config.energy_s,
+                periods=_FULL_PERIODS,
+                energy_limit_s=max(config.energy_s, _FULL_LIMIT_S),
+                energy_time_s=config.energy_time_s,
+            )
         if not tail:
             return plan
         samples, all_s = max(plan.samples, TAIL_SAMPLES), plan.time_s / plan.repeats / 2
         return replace(plan, samples=samples, sample_s=all_s, tail_s=config.timeout_s)
+
+    @property
+    def most_set_aside(self) -> int:
+        """How many repeats may turn out to be no measurement before the network or the device is given up."""
+        return max(_LEAST_SET_ASIDE, self.repeats)
+
+    def window_s(self, period_s: float) -> float:
+        """How long one energy window lasts with a meter of that update period."""
+        return min(max(self.energy_s, self.periods * period_s), self.energy_limit_s)
+
+    def expected_s(self, period_s: float | None) -> float:
+        """What a network takes at most in latency and at least in energy, with a meter of that period; None is no meter."""
+        if period_s is None:
+            return self.time_s
+        windows = self.repeats if self.energy_interval is not None else 1
+        # One baseline of half a window before each, where there are any, and one in the end.
+        baselines = (windows + 1) / 2 if self.energy_interval is not None else 0.0
+        return self.time_s + (windows + baselines) * self.window_s(period_s)
