@@ -15,6 +15,7 @@ from physics_sensors import HostMeter
 
 from joulefront import plugins
 from joulefront.bench import Bench
+from joulefront.bench.session import Session
 from joulefront.config import MeasureConfig, Plugin
 from joulefront_devices import Device
 
@@ -39,6 +40,15 @@ def opened(
         transport = Plugin(kind="simulated:PhysicalDevice")
         with Bench(Device(name="physical", transport=transport, **table), measure or MeasureConfig(), 1) as bench:
             yield bench
+
+
+@contextmanager
+def session(device: PhysicalDevice) -> Iterator[Session]:
+    """A session with the device's agent, without a bench."""
+    with pytest.MonkeyPatch.context() as patch:
+        in_virtual_time(patch, device.world)
+        with Session(device, "auto") as opened:
+            yield opened
 
 
 def in_virtual_time(patch: pytest.MonkeyPatch, world: World) -> None:

@@ -111,7 +111,7 @@ class PhysicalDevice:
         return [
             wire_energy.Found(
                 name, kind.covers, "power" if hasattr(kind, "step_w") else "counter", not index, kind.period_s,
-                getattr(kind, "step_w", None) or getattr(kind, "step_j", None), 1e-4, None, None,
+                getattr(kind, "step_w", 1e-6), 1e-4, None, None,
             )
             for index, (name, kind) in enumerate(self._sensors.items())
         ]  # fmt: skip

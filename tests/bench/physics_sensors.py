@@ -9,15 +9,16 @@ import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from physics import World
 
 from joulefront.errors import MeterError
 from joulefront.records import EnergyWindow, Provenance, Stretch
+from joulefront_agent.sensors.rapl import Rapl
 from joulefront_agent.sensors.reading import Reading, Sensor
 from joulefront_agent.sensors.sampled import Sampled
-from joulefront_agent.wire import Failure
 
 Fault = Callable[[float, float], float]
 """What a sensor says instead, of a time in s and what it would have said in W; it may raise OSError."""
@@ -27,7 +28,8 @@ Fault = Callable[[float, float], float]
 class Power:
     """A sensor that shows the mean power over its last period, in steps of ``step_w``, ``gain`` times the truth.
 
-    ``noise_w`` is the standard deviation of each update. ``claimed`` is the gain error that its maker owns up to.
+    ``noise_w`` is the standard deviation of each update. ``claimed`` is the gain error that its maker owns up to, and one
+    that ``moves`` is so fine that two updates are never the same.
     """
 
     period_s: float = 0.1
@@ -35,6 +37,7 @@ class Power:
     gain: float = 1.0
     noise_w: float = 0.0
     claimed: float | None = None
+    moves: bool = False
     fault: Fault | None = None
     name: str = "hwmon:simulated"
     covers: str = "module input"
@@ -57,58 +60,106 @@ class Power:
         def wait(event: threading.Event, seconds: float) -> None:
             world.waiting.wait(event, world.now_s + max(0.0, seconds) / (1 + world.skew))
 
-        return Sampled(self.name, self.covers, power_w, self.period_s, clock=world.device_s, wait=wait)
+        return Sampled(
+            self.name,
+            self.covers,
+            power_w,
+            self.period_s,
+            clock=world.device_s,
+            wait=wait,
+            gain=self.claimed,
+            moves=self.moves,
+        )
 
 
 @dataclass(frozen=True)
 class Counter:
-    """A counter of energy that moves once a period, in steps of ``step_j``: windows begin and end when it moves.
+    """RAPL's counter of one package, which moves once a period, in steps of 1 uJ, and begins anew after ``range_j``.
 
-    It wraps after ``span_j``. ``fault`` is given what it counted, in J, and returns what it shows.
+    ``fault`` is given what it counted, in J, and returns what it shows instead, before it begins anew.
     """
 
     period_s: float = 1e-3
-    step_j: float = 1e-6
     gain: float = 1.0
-    claimed: float | None = None
+    range_j: float = 262143.0
     fault: Fault | None = None
+    read_s: float = 5e-5
     name: str = "rapl"
     covers: str = "processor packages: package-0"
 
     def on(self, world: World, rng: np.random.Generator) -> Sensor:
         """The sensor of a process that was just started."""
-        return _Counting(self, world)
+        zones: Any = [_Zone(self, world)]
+        return Rapl(zones, clock=world.device_s)
 
 
-class _Counting:
+class _Zone:
+    """What the agent reads of a package as files, as far as it is a Path to one."""
+
     def __init__(self, kind: Counter, world: World) -> None:
         self._kind, self._world = kind, world
+
+    def __truediv__(self, name: str) -> _File:
+        return _File(self._kind, self._world, name)
+
+    def __str__(self) -> str:
+        return "intel-rapl:0"
+
+
+class _File:
+    def __init__(self, kind: Counter, world: World, name: str) -> None:
+        self._kind, self._world, self._name = kind, world, name
+
+    def read_text(self, encoding: str) -> str:
+        """See pathlib.Path."""
+        kind, world = self._kind, self._world
+        if self._name == "name":
+            return "package-0"
+        range_uj = round(kind.range_j * 1e6)
+        if self._name == "max_energy_range_uj":
+            return str(range_uj)
+        world.spend(kind.read_s)
+        updated_s = math.floor(world.now_s / kind.period_s) * kind.period_s
+        counted_j = kind.gain * world.energy_j(0.0, updated_s)
+        shown_j = kind.fault(world.now_s, counted_j) if kind.fault else counted_j
+        return str(round(shown_j * 1e6) % range_uj)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A sensor without a thread, for many sessions: what it tells of a window is the energy between the updates before its
+    ends, ``gain`` times the truth."""
+
+    period_s: float = 0.1
+    gain: float = 1.0
+    claimed: float | None = None
+    name: str = "prompt"
+    covers: str = "module input"
+
+    def on(self, world: World, rng: np.random.Generator) -> Sensor:
+        """The sensor of a process that was just started."""
+        return _Prompt(self, world)
+
+
+class _Prompt:
+    def __init__(self, kind: Prompt, world: World) -> None:
+        self._kind, self._world = kind, world
         self.name, self.covers, self.period_s = kind.name, kind.covers, kind.period_s
-        self._start = (0.0, 0.0)
+        self._start_s = 0.0
 
     def start(self) -> None:
         """See reading.Sensor."""
-        self._start = self._moved()
+        self._start_s = self._world.now_s
 
     def stop(self) -> Reading:
         """See reading.Sensor."""
-        (began_s, began_j), (end_s, end_j) = self._start, self._moved()
-        if end_j == began_j:
-            raise Failure("MeterError", f"{self.name} stood still for {end_s - began_s:.3g} s: the counter is stuck")
-        seconds = (end_s - began_s) * (1 + self._world.skew)
-        kind = self._kind
-        return Reading(end_j - began_j, seconds, kind.step_j, kind.period_s, kind.claimed)
-
-    def _moved(self) -> tuple[float, float]:
-        kind, world = self._kind, self._world
-        moment_s = (math.floor(world.now_s / kind.period_s) + 1) * kind.period_s
-        world.spend(max(0.0, moment_s - world.now_s))
-        counted_j = kind.gain * world.energy_j(0.0, min(moment_s, world.now_s))
-        shown_j = kind.fault(world.now_s, counted_j) if kind.fault else counted_j
-        return world.now_s, math.floor(shown_j / kind.step_j) * kind.step_j
+        kind, start_s, end_s = self._kind, self._start_s, self._world.now_s
+        begin_s, until_s = (math.floor(moment / kind.period_s) * kind.period_s for moment in (start_s, end_s))
+        window_s = (end_s - start_s) * (1 + self._world.skew)
+        return Reading(kind.gain * self._world.energy_j(begin_s, until_s), window_s, 1e-6, kind.period_s, kind.claimed)
 
 
-SensorKind = Power | Counter
+SensorKind = Power | Counter | Prompt
 
 
 def by_name(*kinds: SensorKind) -> Mapping[str, SensorKind]:

@@ -5,10 +5,10 @@ import threading
 import numpy as np
 import pytest
 from physics import Network, Process, World
-from physics_bench import opened
+from physics_bench import opened, session
 from physics_device import PhysicalDevice, job
 from physics_heat import Scripted, Thermal
-from physics_sensors import Counter, Power
+from physics_sensors import Counter, Power, Prompt
 
 from joulefront_agent.wire_energy import Watch
 
@@ -89,11 +89,11 @@ def test_a_thread_that_waits_goes_on_when_its_time_has_come():
     assert seen == [0.3, 0.6, 0.9, 1.0]
 
 
-@pytest.mark.parametrize("sensor", [Power(period_s=0.02), Counter()])
+@pytest.mark.parametrize("sensor", [Power(period_s=0.02), Counter(), Prompt(period_s=0.01)])
 def test_sensors_tell_the_truth_unless_told_otherwise(tmp_path, sensor):
     device = PhysicalDevice(World(idle_w=lambda now_s: 2.0 + 0.01 * now_s), {}, sensor)
-    with opened(device) as bench:
-        taken = bench._session.watch(Watch((sensor.name,), 0, 10.0, 0, 10.0, 60.0)).window
+    with session(device) as opened_session:
+        taken = opened_session.watch(Watch((sensor.name,), 0, 10.0, 0, 10.0, 60.0)).window
     begin_s, end_s = taken.begin_s - 1000, taken.end_s - 1000
     assert end_s - begin_s == pytest.approx(10.0)
     true_j = device.world.energy_j(begin_s, end_s)
