@@ -102,7 +102,7 @@ def test_what_a_meter_stands_for(tmp_path, tree, meter, name, covers):
 )
 def test_watts(tmp_path, tree, meter, power_w):
     sensor, _ = sensors.find(write(tmp_path, tree), meter)
-    assert sensor._power_w() == pytest.approx(power_w)
+    assert sensor._source.read() == pytest.approx(power_w)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_watts(tmp_path, tree, meter, power_w):
         (VIRTUAL_BOARD, "hwmon:ina3221/4", "no meter 'ina3221/4': name one, of hwmon:ina226, hwmon:ina3221/1"),
         (VIRTUAL_BOARD, "hwmon:ina219", "no meter 'ina219': name one, of hwmon:ina226"),
         (VIRTUAL_BOARD, "hwmon:test_battery", "no meter 'test_battery': name one, of hwmon:ina226"),
-        (JETSON_AGX_ORIN, "hwmon:ina3221/NC", "no meter 'ina3221/NC'"),
+        (JETSON_AGX_ORIN, "hwmon:ina3221/NC", "hwmon:ina3221/NC: nothing is wired to it: it is labelled NC"),
         (
             JETSON_AGX_ORIN,
             "hwmon:ina3221/2",

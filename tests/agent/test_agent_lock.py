@@ -173,7 +173,8 @@ def test_what_a_session_was_shipped_in_is_marked_as_used_by_each_run(start, tmp_
     for name in ("agent-1", "runtime-1", "agent-2"):
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (0.0, 0.0))
-    agent = start("one", PYTHONPATH=f"{tmp_path}/agent-1:{tmp_path}/runtime-1")
+    path = [f"{tmp_path}/agent-1", f"{tmp_path}/runtime-1", *filter(None, [os.environ.get("PYTHONPATH")])]
+    agent = start("one", PYTHONPATH=os.pathsep.join(path))
     run = wire.Run("/none.so", "0" * 64, (), 1, False, False, 0.0, 0.0, 1, 0.0, 0.0, 0, 15.0, (), 1.0)
     assert agent.ask("run", run.to_wire()).error.kind == "BadFile"
     used = {path.name for path in tmp_path.iterdir() if path.is_dir() and path.stat().st_mtime > 0}

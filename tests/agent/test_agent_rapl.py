@@ -38,7 +38,7 @@ def test_a_counter_for_root_only_has_a_reason_and_a_remedy(tmp_path, monkeypatch
     sensor, reason = sensors.find(write(tmp_path, zone("intel-rapl:0", "package-0")), "auto")
     assert sensor is None
     assert "root only since 2020" in reason
-    assert "sudo chmod a+r /sys/class/powercap/intel-rapl*:*/energy_uj" in reason
+    assert "RUN+=\"/bin/chmod a+r /sys%p/energy_uj\"' | sudo tee /etc/udev/rules.d/99-joulefront-intel-rapl.rules" in reason
 
 
 @pytest.mark.parametrize("broken", ["energy_uj", "max_energy_range_uj"])

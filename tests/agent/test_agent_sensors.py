@@ -32,7 +32,12 @@ class Case:
             found, _ = sensors.find(root, "hwmon:ina3221/1" if kind == "volts and amperes" else "auto")
             clock = Rushing()
             self.sensor = sampled.Sampled(
-                found.name, found.covers, clock.watched(found._power_w), found._interval_s, clock=clock, wait=clock.wait
+                found.name,
+                found.covers,
+                clock.watched(found._source.read),
+                found._source.interval_s,
+                clock=clock,
+                wait=clock.wait,
             )
             self.let_pass = lambda: clock.read(60)
             self.file = root / "sys/class/hwmon" / FILES[kind]

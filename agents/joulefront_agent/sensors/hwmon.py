@@ -1,4 +1,4 @@
-"""Power sensors as the kernel's hwmon shows them: which are there, what they measure, and which of them is a total.
+"""Sensors of power and energy as the kernel's hwmon shows them: which are there, what they measure, which is a total.
 
 Chips are found by their names, since hwmonN is another N after the next boot.
 """
@@ -6,41 +6,26 @@ Chips are found by their names, since hwmonN is another N after the next boot.
 from __future__ import annotations
 
 import math
-import os
-from collections import Counter
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from joulefront_agent.sensors import rails, sysfs
+from joulefront_agent.sensors.counted import Counted, Scale
+from joulefront_agent.sensors.meter import Looked, Meter, Unusable
 from joulefront_agent.sensors.sampled import Sampled
 
-_PAIRED = {"ina3221": (1, 2, 3)}  # its other channels are shunts and sums
-_UNWIRED = "NC"
-_MODULE_INPUT = "VDD_IN"
+_RAILED = {"ina3221": (1, 2, 3)}  # its other channels are shunts and sums
+_ABSENT = "hwmon has no chip that measures power and can be read (a power1_input, energy1_input, or an ina3221)"
 
-# AGX Orin has no input of the module. Its fourth rail, VDDQ_VDD2_1V8AO, is taken for a part of VIN_SYS_5V0 and left
-# out, or it would count twice; no primary source for that was found, and some tools add it.
-_RAILS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+# The chips' own, of volts and amperes together, at 25 C, by TI's data sheets (SBOS576, SBOS547, SBOS448, its grade A). The
+# resistor that the current is measured by comes on top, and is the board's.
+GAIN = {"ina3221": 0.005, "ina226": 0.002, "ina219": 0.010}
 
-
-@dataclass(frozen=True)
-class Meter:
-    """A place, or several, where power is measured.
-
-    ``names`` are what it may be called, the shortest first, without "hwmon:". ``total`` is whether it may be all that
-    the machine takes. ``files`` holds, for each place, the files whose numbers multiplied are its power in uW: a
-    power1_input alone, or one of mV and one of mA. ``interval_s`` is how often the driver says that they are updated.
-    """
-
-    names: tuple[str, ...]
-    covers: str
-    total: bool
-    files: tuple[tuple[Path, ...], ...]
-    interval_s: float | None
-
-    def power_w(self) -> float:
-        """The power now, in W. Raises OSError or ValueError."""
-        return sum(math.prod(_number(file) for file in files) for files in self.files) * 1e-6
+_STEP = 1e-6  # uW and uJ
+# Drivers whose counter has 32 bits pass it on as it is, in uJ. One that begins anew elsewhere is refused as broken.
+_COUNTER = Scale(_STEP, 2**32 * 1e-6)
 
 
 @dataclass(frozen=True)
@@ -52,46 +37,74 @@ class _Chip:
     interval_s: float | None
 
 
-def find(root: Path, wanted: str, cores: Collection[int]) -> tuple[Sampled | None, str | None]:
-    """The sensor called ``wanted``, "CHIP/CHANNEL" or "CHIP", or the one that is a total for "".
+@dataclass(frozen=True)
+class _Place:
+    """A place where a chip measures: by one file, or by two whose numbers multiplied are uW.
 
-    None and the reason where there is none, or more than one. It is sampled on ``cores``.
+    It is called by its ``channels``, and by the chip's name alone where it is ``whole``: before the others, or after them
+    where it is a rail of several.
     """
-    meters = _meters(root)
-    if not meters:
-        return None, "hwmon has no chip that measures power and can be read (a power1_input, or an ina3221)"
-    fitting = [meter for meter in meters if (wanted in meter.names if wanted else meter.total)]
-    what = repr(wanted) if wanted else "of all that the machine takes"
-    if len(fitting) != 1:
-        choice = ", ".join(_called(fitting or meters, meters))
-        return None, f"hwmon has {'several meters' if fitting else 'no meter'} {what}: name one, of {choice}"
-    meter, (name,) = fitting[0], _called(fitting, meters)
-    return Sampled(name, meter.covers, meter.power_w, meter.interval_s, cores), None
+
+    chip: _Chip
+    kind: str
+    files: tuple[Path, ...]
+    channels: tuple[str, ...]
+    covers: str
+    whole: bool = False
+    rail: bool = False
+    against: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        keys = [f"hwmon:{key}" for key in (self.chip.name, f"{self.chip.name}@{self.chip.device}")]
+        own = [f"{key}/{channel}" for key in keys for channel in self.channels]
+        return (*own, keys[0]) if self.rail and self.whole else (*(keys if self.whole else ()), *own)
 
 
-def names(root: Path) -> list[str]:
-    """What all the meters that can be read are called."""
-    meters = _meters(root)
-    return _called(meters, meters)
-
-
-def _called(meters: list[Meter], among: list[Meter]) -> list[str]:
-    """For each meter the first of its names that no other one has."""
-    known = Counter(name for meter in among for name in meter.names)
-    return [f"hwmon:{min(meter.names, key=lambda name: known[name])}" for meter in meters]
-
-
-def _meters(root: Path) -> list[Meter]:
-    """Everything that measures power and can be read."""
+def look(root: Path) -> Looked:
+    """What there is under the file system at ``root``."""
     chips = list(_chips(root / "sys/class/hwmon"))
-    meters = [meter for chip in chips for meter in (_power(chip), *_channels(chip)) if meter is not None]
-    for name in sorted({chip.name for chip in chips if chip.name in _PAIRED}):
-        rails = [meter for rail in _RAILS for meter in meters if f"{name}/{rail}" in meter.names]
-        if len(rails) == len(_RAILS):
-            covers = f"rails {', '.join(_RAILS)}; not the whole board"
-            interval_s = max((rail.interval_s for rail in rails if rail.interval_s), default=None)
-            meters.append(Meter((name,), covers, True, tuple(rail.files[0] for rail in rails), interval_s))
-    return meters
+    places = [place for chip in chips for place in (*_energies(chip), *_powers(chip), *_pairs(chip))]
+    unusable = [item for place in places if (item := _unusable(place)) is not None]
+    usable = [place for place in places if _unusable(place) is None and all(map(_is_readable, place.files))]
+    meters = [_meter(place.names, place.covers, place.whole and not place.chip.card, [place]) for place in usable]
+    for name in sorted({place.chip.name for place in usable if place.rail}):
+        rail = {place.channels[0]: place for place in usable if place.rail and place.chip.name == name}
+        parts = rails.parts(rail)
+        if parts:
+            meters.append(_meter((f"hwmon:{name}",), rails.covered(parts), True, [rail[part] for part in parts]))
+    return Looked(meters, unusable, _ABSENT)
+
+
+def _meter(names: tuple[str, ...], covers: str, total: bool, places: Sequence[_Place]) -> Meter:
+    files = [place.files for place in places]
+    interval_s = max((place.chip.interval_s for place in places if place.chip.interval_s), default=None)
+    gain = GAIN.get(places[0].chip.name)
+
+    def read() -> float:
+        return sum(math.prod(sysfs.number(file) for file in product) for product in files) * _STEP
+
+    def counted(name: str, cores: Collection[int]) -> Counted:
+        return Counted(name, covers, read, _COUNTER, cores)
+
+    def sampled(name: str, cores: Collection[int]) -> Sampled:
+        return Sampled(name, covers, read, interval_s, cores, gain=gain)
+
+    if places[0].kind == "counter":
+        return Meter(names, covers, "counter", total, counted, read, _STEP)
+    return Meter(names, covers, "power", total, sampled, read, None, interval_s)
+
+
+def _unusable(place: _Place) -> Unusable | None:
+    """Why a place cannot be used, where that is worth telling."""
+    name = place.names[0]
+    if place.against is not None:
+        return Unusable(name, place.covers, place.kind, place.against)
+    closed = [file.name for file in place.files if sysfs.is_forbidden(file)]
+    if closed:
+        fix = sysfs.rule("hwmon", "ATTR{name}", place.chip.name, closed)
+        return Unusable(name, place.covers, place.kind, f"{' and '.join(closed)} may be read by root only", fix)
+    return None
 
 
 def _chips(folder: Path) -> Iterator[_Chip]:
@@ -101,58 +114,64 @@ def _chips(folder: Path) -> Iterator[_Chip]:
         device = (chip / "device").resolve()
         if "power_supply" in (*chip.resolve().parts, *device.parts):
             continue
-        interval_ms = _readable(chip / "update_interval")
+        interval_ms = sysfs.readable(chip / "update_interval")
         # A graphics card is no more than a part, whatever else there is.
         card = (device / "subsystem").resolve().name == "pci"
-        found.append(_Chip(chip, _text(chip / "name"), device.name, card, interval_ms / 1000 if interval_ms else None))
+        name = sysfs.text(chip / "name")
+        found.append(_Chip(chip, name, device.name, card, interval_ms / 1000 if interval_ms else None))
     yield from sorted(found, key=lambda chip: (chip.name, chip.device))
 
 
-def _power(chip: _Chip) -> Meter | None:
-    """A chip that tells its power itself."""
-    file = chip.folder / "power1_input"
-    if _readable(file) is None:
-        return None
-    covers = f"hwmon {chip.name}: its power1, whatever it is wired to"
-    return Meter((chip.name, f"{chip.name}@{chip.device}"), covers, not chip.card, ((file,),), chip.interval_s)
+def _energies(chip: _Chip) -> Iterator[_Place]:
+    """The chip's counters. One alone stands for the chip: it leaves out nothing between two looks."""
+    numbers = _numbers(chip, "energy")
+    for number in numbers:
+        yield _single(chip, "counter", f"energy{number}", len(numbers) == 1)
 
 
-def _channels(chip: _Chip) -> Iterator[Meter]:
-    """The channels of a chip that tells volts and amperes, but for those that nothing is wired to."""
-    for number in _PAIRED.get(chip.name, ()):
-        files = tuple(chip.folder / f"{kind}{number}_input" for kind in ("in", "curr"))
-        label = _text(chip.folder / f"in{number}_label")
-        if label == _UNWIRED or not _readable(files[0]) or _readable(files[1]) is None:
+def _powers(chip: _Chip) -> Iterator[_Place]:
+    """The powers that a chip tells itself. The first stands for the chip, where no counter does."""
+    counters = len(_numbers(chip, "energy"))
+    for number in _numbers(chip, "power"):
+        yield _single(chip, "power", f"power{number}", number == 1 and counters != 1)
+
+
+def _single(chip: _Chip, kind: str, input_: str, whole: bool) -> _Place:
+    label = sysfs.text(chip.folder / f"{input_}_label")
+    covers = f"hwmon {chip.name}: its {label or input_}, whatever it is wired to"
+    channels = (label, input_) if label else (input_,)
+    return _Place(chip, kind, (chip.folder / f"{input_}_input",), channels, covers, whole)
+
+
+def _pairs(chip: _Chip) -> Iterator[_Place]:
+    """The channels of a chip that tells volts and amperes, and not their product."""
+    powers = _numbers(chip, "power")
+    amperes = _numbers(chip, "curr")
+    for number in _RAILED.get(chip.name, _numbers(chip, "in")):
+        if number in powers or number not in amperes:
             continue
-        channels = [label, str(number)] if label else [str(number)]
-        called = [f"{key}/{channel}" for key in (chip.name, f"{chip.name}@{chip.device}") for channel in channels]
-        total = label == _MODULE_INPUT
-        if total:
-            called.append(chip.name)
-            covers = f"module input {label}"
-        else:
-            covers = f"rail {label}" if label else f"hwmon {chip.name}: its channel {number}, whatever it is wired to"
-        yield Meter(tuple(called), covers, total, (files,), chip.interval_s)
+        files = tuple(chip.folder / f"{kind}{number}_input" for kind in ("in", "curr"))
+        label, other = (sysfs.text(chip.folder / f"{kind}{number}_label") for kind in ("in", "curr"))
+        channels = (label, str(number)) if label else (str(number),)
+        against = None
+        if rails.UNWIRED in (label, other) or sysfs.readable(files[0]) == 0:
+            against = "nothing is wired to it: " + ("it is labelled NC" if label == rails.UNWIRED else "it reads 0 V")
+        elif chip.name not in _RAILED and label.lower().lstrip("v") != other.lower().lstrip("i"):
+            against = (
+                f"in{number} is called {label!r} and curr{number} {other!r}: volts and amperes of different places"
+            )
+        railed = chip.name in _RAILED
+        covers = f"hwmon {chip.name}: its channel {number}, whatever it is wired to"
+        if railed and label:
+            covers = rails.rail(label)
+        yield _Place(chip, "power", files, channels, covers, railed and rails.is_input(label), railed, against)
 
 
-def _number(file: Path) -> int:
-    # By the system's calls alone: Path.read_text takes a slow board as long again, at each sample.
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        return int(os.read(descriptor, 64))
-    finally:
-        os.close(descriptor)
+def _numbers(chip: _Chip, kind: str) -> tuple[int, ...]:
+    """The numbers of a chip's inputs of a kind, such as the 1 of in1_input."""
+    names = (re.fullmatch(rf"{kind}(\d{{1,3}})_input", file.name) for file in chip.folder.glob(f"{kind}*_input"))
+    return tuple(sorted(int(name[1]) for name in names if name))
 
 
-def _readable(file: Path) -> int | None:
-    try:
-        return _number(file)
-    except (OSError, ValueError):
-        return None
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""
+def _is_readable(file: Path) -> bool:
+    return sysfs.readable(file) is not None

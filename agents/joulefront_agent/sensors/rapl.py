@@ -4,32 +4,47 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+from joulefront_agent.sensors import sysfs
+from joulefront_agent.sensors.meter import Looked, Meter, Unusable
 from joulefront_agent.sensors.reading import Reading
 from joulefront_agent.wire import Failure
 
 _TICK_LIMIT_S = 0.5
 _POWER_LIMIT_W = 1000.0
+_STEP_J = 1e-6
+_COVERS = "processor packages: "
 
 
-def find(root: Path) -> tuple[Rapl | None, str | None]:
-    """The counters under the file system at ``root``, or None and the reason why there are none to read."""
+def look(root: Path) -> Looked:
+    """The counters under the file system at ``root``."""
     zones = _packages(root / "sys/class/powercap")
     if not zones:
-        return None, "/sys/class/powercap has no RAPL package zone, as on virtual machines and ARM"
+        return Looked(absent="/sys/class/powercap has no RAPL package zone, as on virtual machines and ARM")
+    covers = _COVERS + ", ".join(_name(zone) for zone in zones)
     try:
         for zone in zones:
-            _counter(zone / "energy_uj")
-        return Rapl(zones), None
+            for file in ("energy_uj", "max_energy_range_uj"):
+                _counter(zone / file)
     except PermissionError:
-        return None, (
-            "RAPL's counters are readable by root only since 2020 (CVE-2020-8694). "
-            "To allow it until the next boot: sudo chmod a+r /sys/class/powercap/intel-rapl*:*/energy_uj"
-        )
+        reason = "RAPL's counters are readable by root only since 2020 (CVE-2020-8694)"
+        return _not_to_be_read(covers, reason, sysfs.rule("powercap", "KERNEL", "intel-rapl*", ["energy_uj"]))
     except (OSError, ValueError) as error:
-        return None, f"RAPL cannot be read: {error}"
+        return _not_to_be_read(covers, f"RAPL cannot be read: {error}", None)
+
+    def energy_j() -> float:
+        return sum(_counter(zone / "energy_uj") for zone in zones) * _STEP_J
+
+    def make(_: str, __: Collection[int]) -> Rapl:
+        return Rapl(zones)
+
+    return Looked([Meter(("rapl",), covers, "counter", True, make, energy_j, _STEP_J)])
+
+
+def _not_to_be_read(covers: str, reason: str, fix: str | None) -> Looked:
+    return Looked(unusable=[Unusable("rapl", covers, "counter", reason, fix)])
 
 
 class Rapl:
@@ -47,7 +62,7 @@ class Rapl:
         self._start_uj: list[int] = []
         self._start_s = 0.0
         self.period_s = 0.0
-        self.covers = "processor packages: " + ", ".join(_name(zone) for zone in zones)
+        self.covers = _COVERS + ", ".join(_name(zone) for zone in zones)
 
     def start(self) -> None:
         """Begin a window at the moment of an update, so that its first edge is sharp. Raises Failure (MeterError)."""
@@ -57,7 +72,9 @@ class Rapl:
 
     def stop(self) -> Reading:
         """End the window now. Raises Failure (MeterError) for a counter that stood still or may have wrapped twice."""
+        began_s = time.thread_time()
         now_uj, window_s = self._read(), self._clock() - self._start_s
+        cost_s = time.thread_time() - began_s
         total_uj = 0
         for index, zone in enumerate(self._zones):
             start, now, span = self._start_uj[index], now_uj[index], self._range_uj[index]
@@ -65,8 +82,15 @@ class Rapl:
                 raise Failure("MeterError", f"{zone}/energy_uj stood still for {window_s:.3g} s: the counter is stuck")
             if span < _POWER_LIMIT_W * window_s * 1e6:
                 raise Failure("MeterError", f"{zone}/energy_uj may wrap more than once in {window_s:.3g} s")
-            total_uj += now - start if now > start else now - start + span
-        return Reading(total_uj * 1e-6, window_s, 1e-6 * len(self._zones), self.period_s)
+            more_uj = now - start if now > start else now - start + span
+            if more_uj > _POWER_LIMIT_W * max(window_s, 1.0) * 1e6:
+                raise Failure(
+                    "MeterError",
+                    f"{zone}/energy_uj went from {start} to {now} in {window_s:.3g} s: it was set anew, or is broken",
+                )
+            total_uj += more_uj
+        resolution_j = _STEP_J * len(self._zones)
+        return Reading(total_uj * _STEP_J, window_s, resolution_j, self.period_s, cost_s=cost_s)
 
     def _tick(self) -> tuple[float, list[int]]:
         """Wait for an update: the time and the counters right after it."""

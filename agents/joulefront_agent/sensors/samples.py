@@ -11,7 +11,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 Sample = tuple[float, float]
-"""A time in s and a power in W."""
+"""A time in s and a power in W, or a counter's J."""
 
 _LEAST_CHANGES = 5
 _UNIT_W = 1e-6
@@ -20,13 +20,13 @@ _UNIT_W = 1e-6
 def integral(samples: Sequence[Sample], start_s: float, end_s: float) -> float:
     """The joules between two times, in s, by trapezoids: the power goes straight from one sample to the next."""
     moments = [start_s, *(moment for moment, _ in samples if start_s < moment < end_s), end_s]
-    points = [(moment, _power_at(samples, moment)) for moment in moments]
-    return sum((later[0] - earlier[0]) * (earlier[1] + later[1]) / 2 for earlier, later in _pairs(points))
+    points = [(moment, value_at(samples, moment)) for moment in moments]
+    return sum((later[0] - earlier[0]) * (earlier[1] + later[1]) / 2 for earlier, later in pairs(points))
 
 
 def longest_gap(samples: Sequence[Sample]) -> float:
     """The longest time between two samples in s, infinite where there are no two."""
-    return max((later[0] - earlier[0] for earlier, later in _pairs(samples)), default=math.inf)
+    return max((later[0] - earlier[0] for earlier, later in pairs(samples)), default=math.inf)
 
 
 def step(samples: Sequence[Sample]) -> float:
@@ -35,7 +35,7 @@ def step(samples: Sequence[Sample]) -> float:
     Where none do, the power stayed within one step, whose size it did not tell: the unit of hwmon's files, 1 uW.
     """
     powers = sorted({power for _, power in samples})
-    steps = (later - earlier for earlier, later in _pairs(powers))
+    steps = (later - earlier for earlier, later in pairs(powers))
     return min((step for step in steps if step > _UNIT_W), default=_UNIT_W)
 
 
@@ -45,22 +45,22 @@ def update_period(samples: Sequence[Sample]) -> float | None:
     The first quartile of the times between changes: an update that changes nothing makes some too long, and one that
     comes between reading volts and amperes makes some too short.
     """
-    changes = [later[0] for earlier, later in _pairs(samples) if later[1] != earlier[1]]
+    changes = [later[0] for earlier, later in pairs(samples) if later[1] != earlier[1]]
     if len(changes) < _LEAST_CHANGES:
         return None
-    times = [later - earlier for earlier, later in _pairs(changes)]
+    times = [later - earlier for earlier, later in pairs(changes)]
     return statistics.quantiles(times, n=4, method="inclusive")[0]
 
 
-def _pairs(items: Sequence[Item]) -> list[tuple[Item, Item]]:
-    """Each item with the one after it."""
-    return [(items[index], items[index + 1]) for index in range(len(items) - 1)]
-
-
-def _power_at(samples: Sequence[Sample], moment: float) -> float:
-    """The power in W between the two samples around a moment, or that of the nearest beyond the first and last."""
+def value_at(samples: Sequence[Sample], moment: float) -> float:
+    """What lies between the two samples around a moment, in s, or the nearest beyond the first and last."""
     after = bisect_left(samples, (moment, -math.inf))
     if after in (0, len(samples)):
         return samples[min(after, len(samples) - 1)][1]
-    (earlier_s, earlier_w), (later_s, later_w) = samples[after - 1], samples[after]
-    return earlier_w + (later_w - earlier_w) * (moment - earlier_s) / (later_s - earlier_s)
+    (earlier_s, before), (later_s, behind) = samples[after - 1], samples[after]
+    return before + (behind - before) * (moment - earlier_s) / (later_s - earlier_s)
+
+
+def pairs(items: Sequence[Item]) -> list[tuple[Item, Item]]:
+    """Each item with the one after it."""
+    return [(items[index], items[index + 1]) for index in range(len(items) - 1)]
