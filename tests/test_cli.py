@@ -233,7 +233,7 @@ def test_one_model_is_measured_without_data(
     document = json.loads(capsys.readouterr().out)
     assert set(document) >= {"device", "latency_s", "energy_j", "provenance", "reason", "conditions", "warnings"}
     latency = document["latency_s"]
-    assert set(latency) == {"median", "interval", "p90", "p99", "samples"}
+    assert set(latency) == {"median", "interval", "indicative", "p90", "p99", "samples"}
     assert 0 < latency["interval"][0] <= latency["median"] <= latency["interval"][1]
     assert (latency["p99"] is None) == (latency["samples"] < 1_000)
     assert document["energy_j"] is not None or document["reason"]

@@ -127,7 +127,7 @@ def test_the_front_is_switched_to_other_quantities_scales_and_3d(open_page: Open
     )
     bars = plotted(page, "front", "data.find(trace => trace.name === 'front').error_x.array")
     assert bars[0] == pytest.approx((study.front[0].intervals["energy_j"][1] - energies[0]) * 1e3)
-    assert plotted(page, "front", "layout.xaxis.title.text") == "energy, mJ"
+    assert plotted(page, "front", "layout.xaxis.title.text") == "energy, mJ (simulated)"
     scale = plotted(page, "front", "_fullLayout.xaxis.type")
     page.locator("#front").get_by_role("checkbox", name="logarithmic x axis").click()
     assert {scale, plotted(page, "front", "_fullLayout.xaxis.type")} == {"log", "linear"}
@@ -138,7 +138,7 @@ def test_the_front_is_switched_to_other_quantities_scales_and_3d(open_page: Open
     assert "Pan" in offered(page)
     assert not offered(page) - HARMLESS
     page.get_by_text("2-D", exact=True).click()
-    assert plotted(page, "front", "layout.xaxis.title.text") == "energy, mJ"
+    assert plotted(page, "front", "layout.xaxis.title.text") == "energy, mJ (simulated)"
 
 
 def test_the_hypervolume_is_shown_over_networks_and_over_time(open_page: Open, study: Results) -> None:

@@ -93,10 +93,10 @@ def test_plots_are_over_what_the_study_minimises(results: Results, tmp_path: Pat
     assert default_axes(results) == ("latency_p99_s", "f1_error")
     flat, deep = front_plot(results), front_plot_3d(results)
     assert (flat.layout.xaxis.title.text, flat.layout.yaxis.title.text) == (
-        "latency p99, ms",
+        "latency p99, ms (simulated)",
         "F1 error (validation), %",
     )
-    assert deep.layout.scene.zaxis.title.text == "peak memory, MB"
+    assert deep.layout.scene.zaxis.title.text == "peak memory, MB (simulated)"
     assert "F1 error, %; latency p99, ms, simulated" in scatter(results, 100, 20).plain
     drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))

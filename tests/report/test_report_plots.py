@@ -54,7 +54,10 @@ def test_the_front_is_drawn_where_it_was_measured(settled: Results) -> None:
     assert list(trace(figure, "knee").customdata) == [settled.knee.number]
     assert list(trace(figure, "unpruned").customdata) == [settled.unpruned.number]
     assert 5 not in trace(figure, "search").customdata  # it failed
-    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("latency, ms", "validation error, %")
+    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == (
+        "latency, ms (simulated)",
+        "validation error, %",
+    )
 
 
 def test_the_border_joins_only_what_nothing_is_better_than_by_value(settled: Results) -> None:
@@ -84,7 +87,7 @@ def test_the_third_axis_is_energy_or_else_parameters(settled: Results, tmp_path:
     assert front_plot_3d(settled).layout.scene.zaxis.title.text == "parameters"
     energy = ODD["energy"](tmp_path)
     figure = front_plot_3d(energy)
-    assert figure.layout.scene.zaxis.title.text == "energy, mJ"
+    assert figure.layout.scene.zaxis.title.text == "energy, mJ (simulated)"
     front = trace(figure, "front")
     assert list(front.z) == pytest.approx([trial.objectives["energy_j"] * 1e3 for trial in energy.front])
     assert front.error_z.array[0] == pytest.approx(

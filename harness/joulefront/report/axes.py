@@ -6,19 +6,19 @@ A quantity's name is the one that it has in the JSON documents, whose values are
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from joulefront import objectives
+from joulefront import derived, objectives
 from joulefront.config import nearest
 from joulefront.errors import ConfigError
-from joulefront.records import Score, Trial
+from joulefront.records import Estimate, Score, Trial
 from joulefront.results import Results
 
 Interval = tuple[float, float]
 
 OF_DEVICE = ("latency_s", "latency_p99_s", "energy_j", "memory_b")
-"""What was measured on a device, or simulated."""
+"""What was measured on a device, or simulated; ``derived.NAMES`` follow from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,10 @@ AXES = {
         Axis("latency_s", "latency", "latency", "ms", 1e3),
         Axis("latency_p99_s", "latency p99", "latency p99", "ms", 1e3),
         Axis("energy_j", "energy", "energy", "mJ", 1e3),
+        Axis("net_j", "net energy", "net", "mJ", 1e3),
+        Axis("power_w", "power", "power", "W", 1.0),
+        Axis("inferences_per_j", "inferences per joule", "per joule", "1/J", 1.0),
+        Axis("energy_delay_js", "energy-delay product", "energy-delay", "mJ ms", 1e6),
         Axis("params", "parameters", "parameters", "", 1.0, is_counted=True),
         Axis("macs", "MACs", "MACs", "", 1.0, is_counted=True),
         Axis("size_b", "library", "library", "MB", 1e-6),
@@ -104,9 +108,25 @@ def interval(trial: Trial, name: str) -> Interval | None:
 
 def provenance(trial: Trial, name: str) -> str | None:
     """The word for how a value came about that is the device's, such as "measured"; None for any other."""
-    if trial.measurement is None or name not in OF_DEVICE or value(trial, name) is None:
+    if trial.measurement is None or value(trial, name) is None:
+        return None
+    if name in derived.NAMES:
+        return derived.provenance(trial.measurement, name)
+    if name not in OF_DEVICE:
         return None
     return trial.measurement.energy_provenance if name == "energy_j" else trial.measurement.provenance
+
+
+def indicative(trial: Trial, name: str) -> str | None:
+    """Why the interval of ``value`` may not hold the truth in 95 % of cases; None where nothing says so."""
+    found = _found(trial).get(name)
+    return found.indicative if isinstance(found, Estimate) else None
+
+
+def titled(axis: Axis, trials: Iterable[Trial]) -> str:
+    """What stands beside the axis where these trials are shown: with the words for how its values came about."""
+    words = sorted({word for trial in trials if (word := provenance(trial, axis.name))})
+    return f"{axis.title} ({' and '.join(words)})" if words else axis.title
 
 
 def finite(ends: Interval | None) -> Interval | None:
@@ -127,7 +147,7 @@ def default_axes(results: Results) -> tuple[str, str]:
 
 
 def _found(trial: Trial) -> dict[str, objectives.Found]:
-    return objectives.found(trial.candidate, trial.artifact, trial.measurement)
+    return {**objectives.found(trial.candidate, trial.artifact, trial.measurement), **derived.found(trial.measurement)}
 
 
 _OF_SCORES: dict[str, Callable[[Trial], Score | None]] = {

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from joulefront.report.axes import AXES
-from joulefront.report.comparison_plots import agreement_plot, comparison_plot, disagreement_plot, value
+from joulefront.report.comparison_plots import agreement_plot, comparison_plot, disagreement_plot, titled, value
 from joulefront.report.made import how_made
 from joulefront.report.visible import all_visible
 from joulefront.results import Results
@@ -26,7 +26,7 @@ def comparison_contents(studies: Sequence[Results], document: Mapping[str, Any])
         "read": datetime.now(UTC).isoformat(timespec="seconds"),
         "headline": _headline(document),
         "provenance": {label: _words(document, label) for label in document["studies"]},
-        "axes": [asdict(axis) | {"title": axis.title} for axis in axes],
+        "axes": [asdict(axis) | {"title": axis.title, "titled": titled(axis, every)} for axis in axes],
         "made": [how_made(study) for study in studies],
     }
     return {**all_visible(contents), "figures": _figures(studies, document)}

@@ -5,7 +5,7 @@ A point's ``customdata`` is "STUDY-POINT": the study's place in the document's `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -39,8 +39,8 @@ def comparison_plot(document: Document, x: str = "latency_s", y: str = "error", 
             if chosen or not hollow:
                 figure.add_trace(_points(document, place, chosen, (across, up), hollow=hollow))
     every = [one for point in document["points"] for one in point["measured"].values() if one]
-    figure.update_xaxes(title_text=across.title, **scale(axis_type(value(one, x) for one in every)))
-    figure.update_yaxes(title_text=up.title, **scale(axis_type(value(one, y) for one in every)))
+    figure.update_xaxes(title_text=titled(across, every), **scale(axis_type(value(one, x) for one in every)))
+    figure.update_yaxes(title_text=titled(up, every), **scale(axis_type(value(one, y) for one in every)))
     return figure.update_layout(meta={"x": x, "y": y})
 
 
@@ -125,6 +125,12 @@ def value(measured: Mapping[str, Any], name: str) -> float | None:
     """A network's value of a quantity on a device, in SI units; None where it has none."""
     found = 1 - measured["metrics"]["accuracy"] if name == "error" else measured["metrics"][name]
     return None if found is None else float(found)
+
+
+def titled(axis: Axis, measured: Iterable[Mapping[str, Any]]) -> str:
+    """What stands beside the axis: with the words for how its values came about."""
+    words = {one["provenance"].get(axis.name) for one in measured if value(one, axis.name) is not None} - {None}
+    return f"{axis.title} ({' and '.join(sorted(words))})" if words else axis.title
 
 
 def _points(

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from joulefront import objectives
-from joulefront.records import Artifact, Estimate, Measurement, Trial, Tuned
-from joulefront.report.axes import OF_DEVICE, provenance
+from joulefront import derived, objectives
+from joulefront.records import Artifact, Measurement, Trial, Tuned
+from joulefront.report import energy
+from joulefront.report.axes import OF_DEVICE, indicative, provenance
 from joulefront.report.composition import composition
+from joulefront.report.estimated import estimated
 from joulefront.report.pruned import pruned
 from joulefront.results import Results
 
@@ -53,12 +55,23 @@ def point(trial: Trial) -> dict[str, Any]:
             "accuracy": candidate.score.metric,
             "test_accuracy": trial.test.metric if trial.test else None,
             **{name: objectives.value(one) for name, one in found.items() if name != "error"},
+            **{name: objectives.value(one) for name, one in derived.found(measurement).items()},
         },
         "fidelity": trial.fidelity,
         "grade": measurement.grade,
         "provenance": {
-            name: provenance(trial, name) or f"none: {objectives.why_missing(name, measurement)}" for name in OF_DEVICE
+            **{
+                name: provenance(trial, name) or f"none: {objectives.why_missing(name, measurement)}"
+                for name in OF_DEVICE
+            },
+            **{
+                name: provenance(trial, name) or f"none: {derived.why_missing(name, measurement)}"
+                for name in derived.NAMES
+            },
         },
+        "indicative": {name: why for name in OF_DEVICE if (why := indicative(trial, name))},
+        **energy.made_of(measurement),
+        "set_aside": list(measurement.set_aside),
         "warnings": list(measurement.warnings),
     }
 
@@ -102,24 +115,28 @@ def measurement(device: str, measured: Measurement) -> dict[str, Any]:
         "latency_s": {
             "median": measured.latency_s.value,
             "interval": [measured.latency_s.low, measured.latency_s.high],
+            "indicative": measured.latency_s.indicative,
             "p90": float(np.quantile(samples_s, 0.9)),
             "p99": float(np.quantile(samples_s, 0.99)) if len(samples_s) >= _P99_SAMPLES else None,
             "samples": len(samples_s),
         },
-        "energy_j": _estimate(measured.energy_j),
-        "latency_p99_s": _estimate(measured.latency_p99_s),
+        "energy_j": estimated(measured.energy_j),
+        "reason": measured.energy_reason,
+        **energy.made_of(measured),
+        "latency_p99_s": estimated(measured.latency_p99_s),
         "latency_p99_reason": measured.latency_p99_reason,
-        "memory_b": _estimate(measured.memory_b),
+        "memory_b": estimated(measured.memory_b),
         "memory_reason": measured.memory_reason,
         "provenance": {
             "latency_s": measured.provenance,
             "energy_j": measured.energy_provenance,
             "latency_p99_s": measured.provenance if measured.latency_p99_s else None,
             "memory_b": measured.provenance if measured.memory_b else None,
+            **{name: derived.provenance(measured, name) for name in derived.NAMES},
         },
-        "reason": measured.energy_reason,
         "grade": measured.grade,
         "conditions": {when: dict(values) for when, values in measured.conditions.items()},
+        "set_aside": list(measured.set_aside),
         "warnings": list(measured.warnings),
     }
 
@@ -152,10 +169,6 @@ def _failed(results: Results, trial: Trial) -> dict[str, Any]:
         "fidelity": trial.fidelity,
         "failure": {"kind": trial.failure.kind, "message": trial.failure.message},
     }
-
-
-def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
-    return {"median": estimate.value, "interval": [estimate.low, estimate.high]} if estimate else None
 
 
 def _why_no_reference(results: Results) -> str:

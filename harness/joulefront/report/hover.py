@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from joulefront.records import Trial
-from joulefront.report.axes import AXES, Axis, interval, provenance, value
+from joulefront.report.axes import AXES, Axis, indicative, interval, provenance, value
 from joulefront.report.pruned import option_text
 from joulefront.report.visible import visible
 from joulefront.results import Results
@@ -32,8 +32,8 @@ def hover(results: Results, trial: Trial) -> str:
         found = value(trial, name)
         if found is not None:
             shown = span(AXES[name], found, interval(trial, name))
-            word = provenance(trial, name)
-            lines.append(f"{AXES[name].label} {shown}" + (f", {word}" if word else ""))
+            words = [provenance(trial, name), "interval indicative" if indicative(trial, name) else None]
+            lines.append(", ".join([f"{AXES[name].label} {shown}", *filter(None, words)]))
     genes = zip(results.space.genes, trial.genome, strict=True) if trial.genome else ()
     lines.append(layers([f"{short(gene.name)} {option_text(gene, index)}" for gene, index in genes]))
     remarks = [f"fidelity {trial.fidelity}"]

@@ -11,8 +11,10 @@ import numpy as np
 from joulefront.errors import ConfigError
 from joulefront.front import beats, front_of
 from joulefront.records import Score, Trial
+from joulefront.report import energy
 from joulefront.report.composition import composition, line
 from joulefront.report.documents import measurement, roles
+from joulefront.report.estimated import in_words
 from joulefront.report.pruned import pruned
 from joulefront.report.units import percent, quantities, tail
 from joulefront.results import Results
@@ -159,33 +161,28 @@ def _judged(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _timed(measured: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if measured is None:
         return [("latency", "none: it was never measured"), ("energy", "none: it was never measured")]
-    latency, energy, provenance = measured["latency_s"], measured["energy_j"], measured["provenance"]
+    latency, provenance = measured["latency_s"], measured["provenance"]
     medians = ", ".join(f"{repeat['median'] * 1e3:.4g} ms ({repeat['samples']:,})" for repeat in measured["repeats"])
     rows = [
-        ("latency", f"{_thousandths(latency, 'ms')}, {provenance['latency_s']}, {measured['grade']} grade"),
+        ("latency", f"{in_words(latency, 'ms')}, {provenance['latency_s']}, {measured['grade']} grade"),
+        ("", latency["indicative"] or ""),
         ("", f"p90 {latency['p90'] * 1e3:.4g} ms, {tail(measured)}, {latency['samples']:,} samples"),
         ("repeats", f"median (samples) of each: {medians}"),
-        (
-            "energy",
-            f"{_thousandths(energy, 'mJ')} an inference, {provenance['energy_j']}"
-            if energy
-            else f"none: {measured['reason']}",
-        ),
+        *energy.rows(measured),
         ("memory", _memory(measured)),
     ]
     for when, values in measured["conditions"].items():
         known = [f"{name} {_plain(value)}" for name, value in values.items() if value is not None]
         unknown = [name for name, value in values.items() if value is None]
         rows.append((when, "; ".join([", ".join(known), *([f"unknown: {', '.join(unknown)}"] if unknown else [])])))
+    rows += [("set aside", f"a repeat that was no measurement: {reason}") for reason in measured["set_aside"]]
     return [*rows, *(("warning", warning) for warning in measured["warnings"])]
 
 
 def _memory(measured: Mapping[str, Any]) -> str:
     if measured["memory_b"] is None:
         return f"none: {measured['memory_reason']}"
-    low, high = (end / 1e6 for end in measured["memory_b"]["interval"])
-    interval = f"95 % interval {low:.4g} to {high:.4g} MB, {measured['provenance']['memory_b']}"
-    return f"{measured['memory_b']['median'] / 1e6:.4g} MB at most, {interval}"
+    return f"{in_words(measured['memory_b'], 'MB', 1e-6)}, at most, {measured['provenance']['memory_b']}"
 
 
 def _limits(document: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -204,11 +201,6 @@ def _front(standing: Mapping[str, Any], state: str) -> str:
     if standing["reason"]:
         return f"not on {among}: {standing['reason']}"
     return f"not on {among}: beaten by trial {', '.join(map(str, standing['beaten_by']))}"
-
-
-def _thousandths(estimate: Mapping[str, Any], unit: str) -> str:
-    low, high = estimate["interval"]
-    return f"{estimate['median'] * 1e3:.4g} {unit}, 95 % interval {low * 1e3:.4g} to {high * 1e3:.4g} {unit}"
 
 
 def _plain(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from joulefront.records import Trial
-from joulefront.report.axes import AXES, Axis, axis_of, default_axes, interval, known_axes, value
+from joulefront.report.axes import AXES, Axis, axis_of, default_axes, interval, known_axes, titled, value
 from joulefront.report.hover import hover
 from joulefront.report.style import ACCENT, NEUTRAL, axis_type, error_bars, layout, scale
 from joulefront.results import Results
@@ -41,8 +41,8 @@ def front_plot(results: Results, x: str | None = None, y: str | None = None) -> 
     if len(results.objectives) == 2 and set(results.objectives) == {across.name, up.name}:
         figure.add_trace(_staircase(results, across, up))
     types = {axis.name: axis_type(value(trial, axis.name) for trial in results.trials) for axis in (across, up)}
-    figure.update_xaxes(title_text=across.title, **scale(types[across.name]))
-    figure.update_yaxes(title_text=up.title, **scale(types[up.name]))
+    figure.update_xaxes(title_text=titled(across, results.trials), **scale(types[across.name]))
+    figure.update_yaxes(title_text=titled(up, results.trials), **scale(types[up.name]))
     figure.update_layout(meta={"x": across.name, "y": up.name})
     for name, limit in results.study.limits.given.items():
         if name == across.name:
@@ -68,7 +68,8 @@ def front_plot_3d(results: Results) -> go.Figure:
     types = {key: axis_type(value(trial, axis.name) for trial in results.trials) for key, axis in axes.items()}
     steps = {key: {"dtick": "D2"} if kind == "log" else {} for key, kind in types.items()}
     scene = {
-        f"{key}axis": {"title": {"text": axis.title}, "type": types[key], **steps[key]} for key, axis in axes.items()
+        f"{key}axis": {"title": {"text": titled(axis, results.trials)}, "type": types[key], **steps[key]}
+        for key, axis in axes.items()
     }
     camera = {"eye": {"x": 1.55, "y": 1.55, "z": 0.75}, "center": {"x": 0, "y": 0, "z": -0.12}}
     figure.update_layout(margin={"l": 0, "r": 0, "b": 0})

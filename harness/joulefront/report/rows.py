@@ -10,9 +10,11 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from joulefront import derived
 from joulefront.errors import ConfigError
 from joulefront.objectives import MACRO
-from joulefront.records import Estimate, Gene, Option, Trial
+from joulefront.records import Energy, Estimate, Gene, Option, Trial
+from joulefront.report.axes import OF_DEVICE, indicative
 from joulefront.report.visible import visible
 from joulefront.results import Results
 
@@ -79,6 +81,15 @@ def columns(results: Results, trials: Sequence[Trial] | None = None) -> list[Col
         *estimated("energy_j", lambda trial: trial.measurement.energy_j if trial.measurement else None),
         column("energy_provenance", "text", lambda trial: trial.measurement and trial.measurement.energy_provenance),
         column("energy_reason", "text", lambda trial: trial.measurement and trial.measurement.energy_reason),
+        *(one for name in derived.NAMES for one in estimated(name, partial(_derived, name))),
+        column("meter", "text", lambda trial: made.meter if (made := _made(trial)) else None),
+        column("meter_covers", "text", lambda trial: made.covers if (made := _made(trial)) else None),
+        column("meter_factor", "number", lambda trial: made.factor if (made := _made(trial)) else None),
+        *estimated("idle_w", lambda trial: made.idle_w if (made := _made(trial)) else None),
+        column("indicative", "text", lambda trial: "; ".join(_indicative(trial)) or None),
+        column(
+            "set_aside", "text", lambda trial: "; ".join(trial.measurement.set_aside) if trial.measurement else None
+        ),
         column("params", "count", lambda trial: trial.candidate and trial.candidate.params),
         column("macs", "count", lambda trial: trial.candidate and trial.candidate.macs),
         column("size_b", "count", lambda trial: trial.artifact and trial.artifact.size_b),
@@ -142,6 +153,19 @@ def as_frame(results: Results, trials: Sequence[Trial] | None = None) -> pd.Data
         raise _no_frame("a frame") from error
     table = columns(results, trials)
     return pandas.DataFrame({column.name: pandas.Series(column.values, dtype=_dtype(column)) for column in table})
+
+
+def _derived(name: str, trial: Trial) -> Estimate | None:
+    return derived.found(trial.measurement)[name]
+
+
+def _made(trial: Trial) -> Energy | None:
+    return trial.measurement.energy if trial.measurement else None
+
+
+def _indicative(trial: Trial) -> list[str]:
+    """Which intervals are only indicative, and why."""
+    return [f"{name}: {why}" for name in OF_DEVICE if (why := indicative(trial, name))]
 
 
 def _option(gene: Gene, at: int, trial: Trial) -> Option:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from joulefront.records import Trial
-from joulefront.report.axes import AXES, Axis, default_axes, value
+from joulefront.report.axes import AXES, Axis, default_axes, provenance, value
 from joulefront.results import Results
 
 # What each group is drawn as; told apart without colours.
@@ -53,9 +53,9 @@ def scatter(results: Results, width: int, height: int) -> Text:
         ticks = _ticks(low, high)
         plot.ruler(axis).lim(low, high)
         plot.ruler(axis).ticks([math.log10(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
-    provenance = " and ".join(sorted({trial.measurement.provenance for trial in shown if trial.measurement}))
+    words = {word for trial in shown for axis in (across, up) if (word := provenance(trial, axis.name))}
     drawn = Text.from_ansi(plot.build().string().rstrip("\n"), no_wrap=True, overflow="crop")
-    about = f"{up.heading}; {across.heading}, {provenance}; ● front ★ knee ◆ unpruned"
+    about = f"{up.heading}; {across.heading}, {' and '.join(sorted(words))}; ● front ★ knee ◆ unpruned"
     return drawn.append(f"\n{about[:width].center(width)}")
 
 

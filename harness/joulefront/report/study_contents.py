@@ -10,8 +10,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from joulefront import derived
 from joulefront.records import Gene, Score, Trial
-from joulefront.report.axes import OF_DEVICE, Axis, interval, known_axes, provenance, value
+from joulefront.report import energy
+from joulefront.report.axes import OF_DEVICE, Axis, indicative, interval, known_axes, provenance, titled, value
 from joulefront.report.composition import composition, line
 from joulefront.report.course_plots import hypervolume_plot, session_plot, widths_plot
 from joulefront.report.headline import headline, remarks
@@ -28,7 +30,7 @@ def study_contents(results: Results) -> dict[str, Any]:
     """The document of one study. ``figures`` are plotly's; one that cannot be drawn is None."""
     axes = known_axes(results)
     volume = results.hypervolume
-    words = {name: _provenance(results, name) for name in OF_DEVICE}
+    words = {name: _provenance(results, name) for name in (*OF_DEVICE, *derived.NAMES)}
     document = {
         "kind": "study",
         "study": results.name,
@@ -41,7 +43,7 @@ def study_contents(results: Results) -> dict[str, Any]:
         "provenances": sorted({word for word in words.values() if word}),
         "objectives": list(results.objectives),
         "limits": results.study.limits.given,
-        "axes": [asdict(axis) | {"title": axis.title} for axis in axes],
+        "axes": [asdict(axis) | {"title": axis.title, "titled": titled(axis, results.trials)} for axis in axes],
         "genes": [_gene(gene) for gene in results.space.genes],
         "front": [trial.number for trial in results.front],
         "knee": results.knee.number if results.knee else None,
@@ -83,7 +85,10 @@ def _trial(results: Results, trial: Trial, axes: Iterable[Axis]) -> dict[str, An
         "intervals": {name: list(ends) for name in values if (ends := interval(trial, name))},
         "scores": [_score(score) for score in (candidate.score if candidate else None, trial.test) if score],
         "repeat_medians_s": list(results.repeat_medians_s.get(trial.number, ())),
-        "provenance": {name: provenance(trial, name) for name in OF_DEVICE} if measured else {},
+        "provenance": {name: provenance(trial, name) for name in (*OF_DEVICE, *derived.NAMES)} if measured else {},
+        "indicative": {name: why for name in values if (why := indicative(trial, name))},
+        "energy": energy.rows(energy.document(measured)) if measured else [],
+        "set_aside": list(measured.set_aside) if measured else [],
         "energy_reason": measured.energy_reason if measured else None,
         "memory_reason": measured.memory_reason if measured else None,
         "latency_p99_reason": measured.latency_p99_reason if measured else None,

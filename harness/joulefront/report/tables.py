@@ -11,8 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from joulefront.report import energy
 from joulefront.report.axes import AXES, OF_DEVICE, Axis
 from joulefront.report.composition import line
+from joulefront.report.estimated import in_words
 from joulefront.report.pruned import pruning_text
 from joulefront.report.units import milli, percent, quantities, tail
 
@@ -75,34 +77,24 @@ def _columns(document: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 
 def measurement(document: Mapping[str, Any]) -> RenderableType:
     """A measured model's document as lines."""
-    latency = document["latency_s"]
-    low, high = latency["interval"]
-    lines = [
-        f"latency   {latency['median'] * 1e3:.4g} ms median, 95 % interval {low * 1e3:.4g} to {high * 1e3:.4g} ms",
-        f"          {document['provenance']['latency_s']} on {document['device']}",
-        f"          p90 {latency['p90'] * 1e3:.4g} ms, {tail(document)}, {latency['samples']:,} samples",
+    latency, memory = document["latency_s"], document["memory_b"]
+    rows = [
+        ("latency", f"{in_words(latency, 'ms')}, median"),
+        ("", f"{document['provenance']['latency_s']} on {document['device']}"),
+        ("", f"p90 {latency['p90'] * 1e3:.4g} ms, {tail(document)}, {latency['samples']:,} samples"),
+        *([("indicative", latency["indicative"])] if latency["indicative"] else []),
+        *energy.rows(document),
     ]
-    energy = document["energy_j"]
-    if energy:
-        low, high = energy["interval"]
-        lines.append(
-            f"energy    {energy['median'] * 1e3:.4g} mJ an inference, 95 % interval {low * 1e3:.4g} to {high * 1e3:.4g} mJ "
-            f"({document['provenance']['energy_j']})"
-        )
+    if memory:
+        said = f"{in_words(memory, 'MB', 1e-6)}, at most, loading included"
+        rows.append(("memory", f"{said}, {document['provenance']['memory_b']}"))
     else:
-        lines.append(f"energy    none: {document['reason']}")
-    if memory := document["memory_b"]:
-        low, high = memory["interval"]
-        lines.append(
-            f"memory    {memory['median'] / 1e6:.4g} MB at most, loading included, 95 % interval {low / 1e6:.4g} to "
-            f"{high / 1e6:.4g} MB ({document['provenance']['memory_b']})"
-        )
-    else:
-        lines.append(f"memory    none: {document['memory_reason']}")
-    lines.append(f"library   {document['size_b'] / 1e6:.4g} MB, {document['packed_b'] / 1e6:.4g} MB packed")
-    lines.append(f"kernels   {line(document)}")
-    lines += [f"warning   {warning}" for warning in document["warnings"]]
-    return Text("\n".join(lines))
+        rows.append(("memory", f"none: {document['memory_reason']}"))
+    rows.append(("library", f"{document['size_b'] / 1e6:.4g} MB, {document['packed_b'] / 1e6:.4g} MB packed"))
+    rows.append(("kernels", line(document)))
+    rows += [("set aside", f"a repeat that was no measurement: {reason}") for reason in document["set_aside"]]
+    rows += [("warning", warning) for warning in document["warnings"]]
+    return Text("\n".join(f"{label:15}{text}" for label, text in rows))
 
 
 def tuned(document: Mapping[str, Any]) -> RenderableType:
@@ -157,13 +149,15 @@ def _duration(seconds: float) -> str:
 
 def _milli(row: Mapping[str, Any], name: str, digits: int) -> str:
     """A quantity in thousandths of its unit, with its interval as a share where it has one; empty where it is missing."""
-    return milli(row["metrics"][name], row["intervals"].get(name), digits)
+    return milli(row["metrics"][name], row["intervals"].get(name), digits, row["indicative"].get(name))
 
 
 def _other(axis: Axis, row: Mapping[str, Any]) -> str:
     """A quantity that the study asks for and that has no column of its own otherwise, with its interval as a share."""
     value, interval = row["metrics"][axis.name], row["intervals"].get(axis.name)
-    share = f" ±{(interval[1] - interval[0]) / 2 / value:.1%}" if interval and value and axis.name in OF_DEVICE else ""
+    tilde = "~" if row["indicative"].get(axis.name) else ""
+    half = f" {tilde}±{(interval[1] - interval[0]) / 2 / value:.1%}" if interval and value else ""
+    share = half if axis.name in OF_DEVICE else ""
     return "" if value is None else f"{axis.bare(value)}{share}"
 
 

@@ -52,7 +52,9 @@ def _what(row: Mapping[str, Any]) -> str:
 
 
 def _milli(row: Mapping[str, Any], name: str) -> str:
-    return milli(row["metrics"][name], row["intervals"].get(name)) if "metrics" in row else ""
+    if "metrics" not in row:
+        return ""
+    return milli(row["metrics"][name], row["intervals"].get(name), why=row["indicative"].get(name))
 
 
 def _remarks(document: Sequence[Mapping[str, Any]], ran: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -18,12 +18,15 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{share * 100:.2f} %"
 
 
-def milli(value: float | None, interval: Sequence[float] | None, digits: int = 4) -> str:
-    """A quantity in thousandths of its unit, with half its interval as a share of it; nothing for None."""
+def milli(value: float | None, interval: Sequence[float] | None, digits: int = 4, why: str | None = None) -> str:
+    """A quantity in thousandths of its unit, with half its interval as a share of it; nothing for None.
+
+    ``why`` the interval is only indicative, if it is, makes a tilde of it.
+    """
     if value is None:
         return ""
     # A coarse clock may give 0, of which nothing is a share.
-    half_width = f" ±{(interval[1] - interval[0]) / 2 / value:.1%}" if interval and value else ""
+    half_width = f" {'~' if why else ''}±{(interval[1] - interval[0]) / 2 / value:.1%}" if interval and value else ""
     return f"{value * 1e3:.{digits}g}{half_width}"
 
 

@@ -83,7 +83,7 @@ function overAxes(figure, x, y, known, limits = {}) {
   for (const [letter, axis] of [["x", x], ["y", y]]) {
     const { range, dtick, ...kept } = figure.layout[`${letter}axis`] || {};
     const scale = axis.log ? { type: "log", dtick: "D2", minorloglabels: "complete" } : { type: "linear" };
-    layout[`${letter}axis`] = { ...kept, title: { text: axis.title }, ...scale };
+    layout[`${letter}axis`] = { ...kept, title: { text: axis.titled }, ...scale };
   }
   return { data, layout };
 }

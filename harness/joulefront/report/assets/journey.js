@@ -37,7 +37,9 @@ function story(study, trial) {
     trial.failure ? el("div", { class: "failure" }, el("h3", {}, `Failed: ${trial.failure.kind}`), el("pre", {}, trial.failure.message)) : null,
     part("Quality", scores(trial)),
     part("Cost", costs(study, trial)),
+    part("Energy", trial.energy.length > 1 ? [definitions(trial.energy)] : []),
     part("Repeats", repeats(study, trial)),
+    part("Repeats set aside", trial.set_aside.length ? [el("ul", {}, trial.set_aside.map((text) => el("li", {}, text)))] : []),
     part("Warnings", trial.warnings.length ? [el("ul", {}, trial.warnings.map((text) => el("li", {}, text)))] : []),
     part("Widths", widths(study, trial)),
     part("Conditions", conditions(trial)),
@@ -63,13 +65,18 @@ function scores(trial) {
   ]))] : [];
 }
 
+// What the part about energy tells in words.
+const MADE_OF_ENERGY = ["net_j", "power_w", "inferences_per_j", "energy_delay_js"];
+
 function costs(study, trial) {
   const unpruned = study.byNumber.get(study.unpruned);
-  const rows = study.axes.filter((axis) => !axis.name.endsWith("accuracy") && axis.name !== "error" && axis.name in trial.values)
+  const told = (axis) => axis.name in trial.values && !MADE_OF_ENERGY.includes(axis.name);
+  const rows = study.axes.filter((axis) => !axis.name.endsWith("accuracy") && axis.name !== "error" && told(axis))
     .map((axis) => {
       const value = trial.values[axis.name], interval = trial.intervals[axis.name], reference = unpruned && unpruned.values[axis.name];
       const parts = [withUnit(axis, value)];
       if (interval) parts.push(` (${inUnit(axis, interval[0])} to ${inUnit(axis, interval[1])})`);
+      if (axis.name in trial.indicative) parts.push(`, an interval that is only indicative: ${trial.indicative[axis.name]}`);
       if (reference && unpruned.fidelity === trial.fidelity) parts.push(`, ${(value / reference).toFixed(2)} of unpruned`);
       if (trial.provenance[axis.name]) parts.push(", ", provenance(trial.provenance[axis.name]));
       return [axis.label, el("span", {}, parts)];

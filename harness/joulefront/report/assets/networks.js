@@ -35,16 +35,17 @@ function networkColumns(comparison, widths) {
       comparison.best_single?.point === row.index ? badge("for all", "knee") : null) },
   ];
   for (const label of comparison.studies) {
-    const words = comparison.provenance[label];
-    const word = words.length === 1 ? words[0] : null;
     for (const axis of ["accuracy", "latency_s", "energy_j"].map(comparison.axis).filter(Boolean)) {
       const known = (row) => networkValue(row.measured[label], axis.name);
       if (!comparison.points.some(known)) continue;
+      const come = (row) => (known(row) ? row.measured[label].provenance[axis.name] : null);
+      const words = [...new Set(comparison.points.map(come).filter(Boolean))];
+      const word = words.length === 1 ? words[0] : null;
       columns.push({
-        note: label, label: `${short(label)}: ${axis.title}${word && axis.name === "latency_s" ? ` (${word})` : ""}`, numeric: true,
+        note: label, label: `${short(label)}: ${axis.title}${word ? ` (${word})` : ""}`, numeric: true,
         value: (row) => (known(row) ? known(row).value * axis.factor : null),
         cell: (row) => (known(row) ? [inUnit(axis, known(row).value), axis.name === "accuracy" ? null : [" ", el("small", {}, halfWidth(known(row).value, known(row).interval))],
-          word || axis.name !== "latency_s" ? null : provenance(row.measured[label].provenance.latency_s)] : ""),
+          words.length > 1 ? provenance(come(row)) : null] : ""),
       });
     }
     columns.push({ note: label, label: `on ${short(label)}`, value: (row) => verdict(comparison, row, label), cell: (row) => el("div", { class: "verdict" }, verdict(comparison, row, label)) });

@@ -45,7 +45,7 @@ function trialColumns(study) {
       label: axis.title + (word && word !== "mixed" ? ` (${word})` : ""), numeric: true,
       value: (trial) => (axis.name in trial.values ? trial.values[axis.name] * axis.factor : null),
       cell: (trial) => [inUnit(axis, trial.values[axis.name]),
-        DEVICES.includes(axis.name) ? [" ", el("small", {}, halfWidth(trial.values[axis.name], trial.intervals[axis.name]))] : null,
+        DEVICES.includes(axis.name) ? [" ", el("small", {}, axis.name in trial.indicative ? "~" : "", halfWidth(trial.values[axis.name], trial.intervals[axis.name]))] : null,
         word === "mixed" && trial.provenance[axis.name] ? provenance(trial.provenance[axis.name]) : null],
     });
     if (axis.name === "latency_s" && unpruned) {
