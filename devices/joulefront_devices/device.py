@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from joulefront import config
 from joulefront.config import Plugin, Table
@@ -37,6 +37,17 @@ class CalibrationTable(Table):
     meter: str = Field(description="Which meter's joules: no other one's are multiplied.")
     against: str = Field(description="Which meter it was compared with.")
     at: str = Field(description="When, in ISO 8601.")
+    provenance: Literal["measured", "simulated"] = Field(
+        default="measured", description="Whether it was a simulated device whose meters were compared."
+    )
+
+
+HostMeter = Annotated[Plugin, Tag("table")]
+AnyMeter = Annotated[
+    Annotated[Meter, Tag("name")] | HostMeter,
+    # Of the two only the one that is there is judged, so that a mistake in it is one message.
+    Discriminator(lambda value: "table" if isinstance(value, Plugin | dict) else "name"),
+]
 
 
 class Device(Table):
@@ -47,10 +58,11 @@ class Device(Table):
     profile: str | None = Field(default=None, description="What kind of board it is: sets what this file does not.")
     transport: Plugin = Plugin(kind="local")
     target: TargetTable | None = None
-    meter: Meter | Plugin = Field(
+    meter: AnyMeter = Field(
         default="auto",
         description='"auto" reads the device\'s own energy sensor where there is one; "none" never does; '
-        '"rapl", "hwmon", "hwmon:CHIP" and "hwmon:CHIP/CHANNEL" name one. A table names a meter on the host.',
+        '"rapl", "hwmon", "hwmon:CHIP" and "hwmon:CHIP/CHANNEL" name one. A table names a meter on the host: '
+        'kind = "joulescope", "replay" or "cpu-model", or "module:Class" and "file.py:Class" for one of your own.',
     )
     calibration: CalibrationTable | None = None
     governor: Literal["performance", "keep"] = Field(
@@ -117,12 +129,17 @@ def parse(text: str, *, source: str) -> Device:
 
 def _read(path: Path) -> Device:
     device = parse(config.read_text(path), source=str(path))
-    # A transport of the user's own lies beside the device's file, wherever the study that names it is.
-    file, colon, found = device.transport.kind.rpartition(":")
-    if colon and file.endswith(".py"):
-        kind = f"{(path.parent / Path(file).expanduser()).resolve()}:{found}"
-        return device.model_copy(update={"transport": Plugin(kind=kind, **device.transport.arguments)})
-    return device
+    meter = device.meter if isinstance(device.meter, str) else _beside(path, device.meter)
+    return device.model_copy(update={"transport": _beside(path, device.transport), "meter": meter})
+
+
+def _beside(path: Path, plugin: Plugin) -> Plugin:
+    """A transport or a meter of the user's own lies beside the device's file, wherever the study that names it is."""
+    file, colon, found = plugin.kind.rpartition(":")
+    if not (colon and file.endswith(".py")):
+        return plugin
+    kind = f"{(path.parent / Path(file).expanduser()).resolve()}:{found}"
+    return Plugin(kind=kind, **plugin.arguments)
 
 
 def _completed(device: Device, board: Profile) -> Device:

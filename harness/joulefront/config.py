@@ -10,7 +10,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -327,11 +327,8 @@ def _problems(kind: type[BaseModel], error: ValidationError) -> list[str]:
             where = f"[{'.'.join(location[:-1])}] " if location[:-1] else ""
             unknown.append(f"{where}{location[-1]}: unknown key; {nearest(location[-1], table.model_fields)}")
             continue
-        # A union's findings carry the member's name behind the key: drop what is no key of the file.
-        while len(location) > 1 and _table_at(kind, location[:-1]) is None:
-            location.pop()
         wanted = "missing" if detail["type"] == "missing" else _expectation(detail["msg"])
-        wanteds, _ = expected.setdefault(".".join(location), ([], detail["input"]))
+        wanteds, _ = expected.setdefault(".".join(_keys(kind, location)), ([], detail["input"]))
         wanteds.append(wanted)
     sentences = []
     for key, (wanteds, value) in expected.items():
@@ -354,6 +351,19 @@ def _expectation(message: str) -> str:
     return wanted[:1].lower() + wanted[1:]
 
 
+def _keys(kind: type[BaseModel], location: list[str]) -> list[str]:
+    """Of where pydantic found something, what is a key of the file: not the name of a union's member, nor what is behind
+    a value that is no table."""
+    keys: list[str] = []
+    for part in location:
+        table = _table_at(kind, keys)
+        if table is None:
+            break
+        if part in table.model_fields:
+            keys.append(part)
+    return keys
+
+
 def _table_at(kind: type[BaseModel], keys: list[str]) -> type[BaseModel] | None:
     """The model that the table under ``keys`` is read with."""
     table = kind
@@ -361,6 +371,7 @@ def _table_at(kind: type[BaseModel], keys: list[str]) -> type[BaseModel] | None:
         known = table.model_fields.get(key)
         annotation = known.annotation if known else None
         members = get_args(annotation) or (annotation,)  # a table that may be left out is a union with None
+        members = tuple(get_args(one)[0] if get_origin(one) is Annotated else one for one in members)
         inner = next((one for one in members if isinstance(one, type) and issubclass(one, BaseModel)), None)
         if inner is None:
             return None

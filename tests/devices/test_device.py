@@ -139,6 +139,10 @@ def test_a_file_that_is_not_there(tmp_path):
         ),
         ('name = "x"\nmeter = "hwmno:ina3221"', "did you mean 'hwmon'?, not 'hwmno:ina3221'"),
         ('name = "x"\nmeter = "hwmon:"', "meter: expected"),
+        ('name = "x"\nmeter = 5', "meter: expected a valid string, not 5"),
+        ('name = "x"\n[meter]\nfs = 1', "meter.kind: missing"),
+        ('name = "x"\n[meter]\nkind = ""', "meter.kind: "),
+        ('name = "x"\n[calibration]\nfactor = 0.0', "calibration.factor: expected"),
         ('name = "x"\n[facts]\na = [1]', "facts: expected a valid boolean or"),
         (
             'name = "x"\n[checked]\nat = "now"\nstatus = "fine"',
@@ -170,7 +174,13 @@ def test_a_wrong_file_is_named_with_the_key(tmp_path, line, said):
 def test_the_schema_describes_what_a_file_may_hold():
     assert set(Device.model_json_schema()["properties"]) == {
         "name", "description", "transport", "target", "meter", "pin_threads", "settle", "profile", "facts", "checked",
+        "calibration", "governor",
     }  # fmt: skip
+
+
+def test_the_schema_says_that_a_meter_is_a_name_or_a_table():
+    meter = Device.model_json_schema()["properties"]["meter"]
+    assert [{"type", "pattern"} <= set(one) or one.get("$ref") for one in meter["oneOf"]] == [True, "#/$defs/Plugin"]
 
 
 def test_a_profile_is_package_data():
@@ -182,6 +192,19 @@ def test_a_profile_is_package_data():
 @pytest.mark.parametrize("meter", ["auto", "none", "rapl", "hwmon", "hwmon:ina226", "hwmon:ina3221@1-0040/VDD_IN"])
 def test_the_meters_that_may_be_named(meter):
     assert Device(name="x", meter=meter).meter == meter
+
+
+def test_a_table_names_a_meter_on_the_host(tmp_path):
+    (tmp_path / "board.toml").write_text('name = "b"\n[meter]\nkind = "joulescope"\ndevice = "u/js220/000123"')
+    device = load(str(tmp_path / "board.toml"))
+    assert (device.meter.kind, device.meter.arguments) == ("joulescope", {"device": "u/js220/000123"})
+    assert device.sensor == "none"
+
+
+def test_a_meter_of_the_users_own_lies_beside_the_devices_file(tmp_path):
+    (tmp_path / "board.toml").write_text('name = "b"\n[meter]\nkind = "mine.py:Mine"\nport = 3')
+    meter = load(str(tmp_path / "board.toml")).meter
+    assert (meter.kind, meter.arguments) == (f"{tmp_path / 'mine.py'}:Mine", {"port": 3})
 
 
 def test_the_files_in_the_readme_are_valid():
