@@ -11,9 +11,9 @@ from joulefront.bench.opening import opened
 from joulefront.bench.session import Session
 from joulefront.cross_check import Load, judge
 from joulefront.errors import ConfigError, MeterError
+from joulefront.protocols import Listener
 from joulefront.records import EnergyWindow, Estimate
 from joulefront.register import rewrite
-from joulefront.study import Listener
 from joulefront_agent import wire
 from joulefront_agent.wire_energy import Watch
 from joulefront_devices import load
@@ -134,13 +134,14 @@ def _load(load: Load) -> dict[str, Any]:
     return {
         "ratio": ratio.value,
         "interval": [ratio.low, ratio.high],
+        "indicative": ratio.indicative,
         "power_w": load.own_w,
         "against_power_w": load.other_w,
     }
 
 
 def _estimate(factor: Estimate) -> dict[str, Any]:
-    return {"value": factor.value, "interval": [factor.low, factor.high]}
+    return {"value": factor.value, "interval": [factor.low, factor.high], "indicative": factor.indicative}
 
 
 def _kept(name: str, document: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
+from joulefront.bench.statistics import ratio_of_repeats
 from joulefront.records import EnergyWindow, Estimate
 
 # Ratios this close at either load are no sign of an offset, however sure they are.
@@ -37,7 +37,7 @@ class Load:
     @property
     def ratio(self) -> Estimate:
         """The other meter's joules over this one's."""
-        return _widened(_ratio(_watts(self.other), _watts(self.own)), *self._hidden())
+        return _widened(ratio_of_repeats(_watts(self.other), _watts(self.own), paired=True), *self._hidden())
 
     def _hidden(self) -> tuple[float, ...]:
         """Shares of the ratio that are the same in each window, so that no repetition shows them.
@@ -73,7 +73,7 @@ def judge(idle: Load, busy: Load) -> Verdict:
     apart = at_idle.high < at_busy.low or at_busy.high < at_idle.low
     if apart:
         shares.append(abs(math.log(at_busy.value / at_idle.value)))
-    factor = _widened(_ratio(other, own), *shares)
+    factor = _widened(ratio_of_repeats(other, own, paired=True), *shares)
     doubts = []
     if abs(busy.own_w - idle.own_w) < _APART * idle.own_w:
         doubts.append(
@@ -103,15 +103,8 @@ def _watts(windows: Sequence[EnergyWindow]) -> list[float]:
     return [window.energy_j / window.window_s for window in windows]
 
 
-def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Estimate:
-    """The mean ratio of pairs and its 95 % interval by Student's t, both of the logarithms."""
-    logarithms = np.log(np.asarray(numerators) / np.asarray(denominators))
-    middle, count = float(np.mean(logarithms)), len(logarithms)
-    reach = float(stdtrit(count - 1, 0.975)) * float(np.std(logarithms, ddof=1)) / math.sqrt(count)
-    return Estimate(math.exp(middle), math.exp(middle - reach), math.exp(middle + reach))
-
-
 def _widened(ratio: Estimate, *shares: float) -> Estimate:
     """The ratio with shares of it that its interval did not hold, in quadrature and by logarithms."""
-    reach = math.hypot(math.log(ratio.high / ratio.value), *shares)
-    return Estimate(ratio.value, ratio.value * math.exp(-reach), ratio.value * math.exp(reach), ratio.indicative)
+    below = math.hypot(math.log(ratio.value / ratio.low), *shares)
+    above = math.hypot(math.log(ratio.high / ratio.value), *shares)
+    return Estimate(ratio.value, ratio.value * math.exp(-below), ratio.value * math.exp(above), ratio.indicative)

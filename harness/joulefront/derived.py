@@ -16,11 +16,12 @@ def found(measured: Measurement | None) -> dict[str, Estimate | None]:
     if measured is None or measured.energy_j is None:
         return dict.fromkeys(NAMES)
     made = measured.energy
+    # An inference that takes longer takes more joules: the two err together.
     return {
         "net_j": made.net_j if made else None,
         "power_w": made.power_w if made else None,
         "inferences_per_j": estimates.inverse(measured.energy_j),
-        "energy_delay_js": estimates.product(measured.energy_j, measured.latency_s),
+        "energy_delay_js": estimates.product(measured.energy_j, measured.latency_s, together=True),
     }
 
 

@@ -125,7 +125,7 @@ def meters(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--against", metavar="METER", help="Another sensor of the device, by its name.")
 @click.option("--window", "window_s", default=10.0, show_default=True, type=click.FloatRange(min=1), help="In s.")
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(3, 100), help="Windows of each load.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(4, 100), help="Windows of each load.")
 @click.option("--forget", is_flag=True, help="Take the factor out of the device's file.")
 @devices_option
 @as_json_option

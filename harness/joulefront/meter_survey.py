@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from joulefront.bench.opening import opened
-from joulefront.study import Listener
+from joulefront.protocols import Listener
 from joulefront_agent.wire_energy import Found
 from joulefront_devices import load
 

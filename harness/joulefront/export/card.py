@@ -8,12 +8,16 @@
     latency_s        of one inference, in s: median, 95 % interval, each repeat's median, grade, provenance
     latency_p99_s    its 99th percentile; null with a latency_p99_reason
     energy_j         of one inference, in J, gross; null with an energy_reason
+    energy           what the joules are made of: meter, covers, factor (its calibration), net_j (beyond idling) or a net_reason,
+                     power_w, idle_w, inferences_per_j, energy_delay_js, parts (half the interval, as shares), windows (their
+                     count); null where that is not known. An interval that is only indicative has the reason as "indicative"
     memory_b         the most that loading and running it adds to a process, in bytes; null with a memory_reason
     params, macs, size_b, packed_b                            of model.so, size in bytes, and as zlib packs it
     kernels          of model.so: their count, how many were tuned, and the functions of TVM's own loops beside them;
                      null with a kernels_reason
     inputs, outputs  name, shape and dtype, as check.safetensors and model.onnx call them; check: how far from torch's
     device, target, conditions, warnings                      where and how it was measured, and what makes one doubt it
+    set_aside        the reasons of repeats that were no measurement and were made again
     onnx             the file, or the reason why there is none; what has verified it, or why nothing has
     runtime, versions, joulefront, created                    what is shipped; what made the network; what wrote this
     files            sha256, size_b and a word about each file but this one
@@ -24,11 +28,13 @@ Its keys are stable: some may be added, none is renamed. SI units; what is missi
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from joulefront import derived
 from joulefront.kernel_records import Composition
-from joulefront.records import Array, Estimate, Job, Score, Trial
+from joulefront.records import Array, Estimate, Job, Measurement, Score, Trial
 from joulefront.results import Results
 
 FORMAT = 1
@@ -83,6 +89,7 @@ def network(results: Results, trial: Trial, job: Job) -> dict[str, Any]:
         "latency_p99_reason": measurement.latency_p99_reason,
         "energy_j": {**_estimate(energy_j), "provenance": measurement.energy_provenance} if energy_j else None,
         "energy_reason": measurement.energy_reason,
+        "energy": _energy(measurement),
         "memory_b": {**_estimate(memory_b), "provenance": measurement.provenance} if memory_b else None,
         "memory_reason": measurement.memory_reason,
         "params": candidate.params,
@@ -101,6 +108,7 @@ def network(results: Results, trial: Trial, job: Job) -> dict[str, Any]:
             "threads": target.threads,
         },
         "conditions": {when: dict(values) for when, values in measurement.conditions.items()},
+        "set_aside": list(measurement.set_aside),
         "versions": dict(results.facts["versions"]),
     }
 
@@ -143,7 +151,28 @@ def _kernels(made: Composition) -> dict[str, Any]:
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
-    return {"median": estimate.value, "interval": [estimate.low, estimate.high]}
+    interval = [end if math.isfinite(end) else None for end in (estimate.low, estimate.high)]
+    return {"median": estimate.value, "interval": interval, "indicative": estimate.indicative}
+
+
+def _energy(measured: Measurement) -> dict[str, Any] | None:
+    made = measured.energy
+    if made is None or measured.energy_j is None:
+        return None
+    figures = derived.found(measured)
+    return {
+        "meter": made.meter,
+        "covers": made.covers,
+        "factor": made.factor,
+        **{
+            name: {**_estimate(figure), "provenance": derived.provenance(measured, name)} if figure else None
+            for name, figure in figures.items()
+        },
+        "net_reason": made.net_reason,
+        "idle_w": {**_estimate(made.idle_w), "provenance": measured.energy_provenance} if made.idle_w else None,
+        "parts": dict(made.parts),
+        "windows": len(made.windows),
+    }
 
 
 def _tensors(prefix: str, arrays: Sequence[Array]) -> list[dict[str, Any]]:

@@ -70,9 +70,11 @@ def rows(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
     words = [("energy", f"{in_words(energy_j, 'mJ')} an inference, gross, {provenance}")]
     if made:
         words += _power(made, provenance)
-    words.append(("per joule", f"{in_words(measured['inferences_per_j'], 'inferences', 1.0)}, {provenance}"))
-    delay = measured["provenance"]["energy_delay_js"]
-    words.append(("energy-delay", f"{in_words(measured['energy_delay_js'], 'mJ ms', 1e6)}, {delay}"))
+    if measured["inferences_per_j"]:
+        words.append(("per joule", f"{in_words(measured['inferences_per_j'], 'inferences', 1.0)}, {provenance}"))
+    if measured["energy_delay_js"]:
+        delay = measured["provenance"]["energy_delay_js"]
+        words.append(("energy-delay", f"{in_words(measured['energy_delay_js'], 'mJ ms', 1e6)}, {delay}"))
     words += _meter(made) if made else [("meter", f"not known: {measured['energy_reason']}")]
     if energy_j["indicative"]:
         words.append(("indicative", energy_j["indicative"]))

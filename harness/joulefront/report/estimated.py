@@ -11,7 +11,7 @@ from joulefront.records import Estimate
 
 def estimated(estimate: Estimate | None) -> dict[str, Any] | None:
     """The document of an estimate. An end that there is none of is None, as is ``indicative`` where nothing is in doubt."""
-    if estimate is None:
+    if estimate is None or not math.isfinite(estimate.value):
         return None
     return {
         "median": estimate.value,

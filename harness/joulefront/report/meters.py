@@ -5,47 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
-
-def found(document: Mapping[str, Any]) -> RenderableType:
-    """The document of ``joulefront devices meters``: what can be read as a table, and below it what cannot, with its fix."""
-    usable = [meter for meter in document["meters"] if meter["reason"] is None]
-    parts: list[RenderableType] = [Text(_title(document))]
-    if usable:
-        table = Table(box=SIMPLE_HEAD)
-        for heading in ("", "meter", "covers", "kind"):
-            table.add_column(heading, overflow="fold")
-        for heading in ("updates", "one step", "one read"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for meter in usable:
-            table.add_row(
-                _mark(meter),
-                meter["name"],
-                meter["covers"],
-                f"{meter['kind']}, {meter['provenance']}",
-                _milli(meter["period_s"], "ms"),
-                _milli(meter["resolution"], f"m{meter['resolution_unit']}"),
-                _milli(meter["read_s"], "ms"),
-            )
-        parts.append(table)
-    lines = []
+def found(document: Mapping[str, Any]) -> str:
+    """The document of ``joulefront devices meters``: each meter, those that cannot be used with their fix."""
+    lines = [_title(document)]
     for meter in document["meters"]:
-        if meter["reason"] is not None:
-            lines.append(f"{meter['name']} cannot be used: {meter['reason']}")
-            lines += [f"    fix: {meter['fix']}"] if meter["fix"] else []
-    if not any(meter["used"] for meter in document["meters"]) and document["reason"]:
+        marks = [word for word in ("used", "auto") if meter[word]]
+        lines.append("  ".join([meter["name"], *([f"({', '.join(marks)})"] if marks else [])]))
+        lines += [f"    {text}" for text in (_usable(meter) if meter["reason"] is None else _unusable(meter))]
+    if document["reason"] and not any(meter["used"] for meter in document["meters"]):
         lines.append(f"none is used: {document['reason']}")
-    lines.append(
-        "updates: the time between two values; one step: of joules (mJ) or watts (mW); one read: what it takes."
-    )
-    lines.append(f"to use another one: joulefront devices edit {document['device']} --meter NAME")
-    # Lines are not broken, since they hold commands to copy.
-    parts.append(Text("\n".join(lines), no_wrap=True, overflow="ignore"))
-    return Group(*parts)
+    lines.append(f"To choose one: joulefront devices edit {document['device']} --meter NAME")
+    return "\n".join(lines)
 
 
 def calibrated(document: Mapping[str, Any]) -> str:
@@ -66,6 +37,7 @@ def calibrated(document: Mapping[str, Any]) -> str:
     factor = document["factor"]
     low, high = factor["interval"]
     rows.append(("both", f"ratio {factor['value']:.4g}, 95 % interval {low:.4g} to {high:.4g}"))
+    rows += [("indicative", factor["indicative"])] if factor["indicative"] else []
     rows += [("warning", warning) for warning in document["warnings"]]
     device = document["device"]
     if document["stored"]:
@@ -75,7 +47,7 @@ def calibrated(document: Mapping[str, Any]) -> str:
         ]
     else:
         rows.append(("not kept", document["reason"]))
-    return "\n".join(f"{label:10}{text}" for label, text in rows)
+    return "\n".join(f"{label:12}{text}" for label, text in rows)
 
 
 def forgotten(document: Mapping[str, Any]) -> str:
@@ -98,9 +70,20 @@ def _title(document: Mapping[str, Any]) -> str:
     return f"{document['device']}: its meter is {document['meter']!r}{factor}"
 
 
-def _mark(meter: Mapping[str, Any]) -> str:
-    return ", ".join([*(["used"] if meter["used"] else []), *(["auto"] if meter["auto"] else [])])
+def _usable(meter: Mapping[str, Any]) -> list[str]:
+    unit = meter["resolution_unit"]
+    looked = [
+        f"new value every {_thousandths(meter['period_s'], 'ms')}",
+        f"step {_thousandths(meter['resolution'], f'm{unit}')}",
+        f"one read {_thousandths(meter['read_s'], 'ms')}",
+    ]
+    return [meter["covers"], f"{meter['kind']}, {meter['provenance']}: {', '.join(looked)}"]
 
 
-def _milli(value: float | None, unit: str) -> str:
+def _unusable(meter: Mapping[str, Any]) -> list[str]:
+    said = [f"cannot be used: {meter['reason']}"]
+    return [*said, f"fix: {meter['fix']}"] if meter["fix"] else said
+
+
+def _thousandths(value: float | None, unit: str) -> str:
     return "not seen" if value is None else f"{value * 1e3:.3g} {unit}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from joulefront.report.estimated import in_words
 from joulefront.report.pruned import pruning_words
 from joulefront.report.units import percent
 
@@ -22,6 +23,7 @@ def shipped(document: Mapping[str, Any]) -> str:
         ("accuracy", _accuracy(document["scores"])),
         ("latency", f"{_milli(document['latency_s'], 'ms')} on {document['device']['name']}"),
         ("energy", _milli(energy_j, "mJ") if energy_j else f"none: {document['energy_reason']}"),
+        *_metered(document["energy"]),
         ("runs on", f"{target['cpu']}, {target['triple']}, {_threads(target['threads'])}"),
         ("ONNX", _onnx(onnx)),
         *(("warning", warning) for warning in document["warnings"]),
@@ -48,10 +50,14 @@ def _accuracy(scores: Mapping[str, Any]) -> str:
 
 
 def _milli(estimate: Mapping[str, Any], unit: str) -> str:
-    low, high = (bound * 1e3 for bound in estimate["interval"])
-    return (
-        f"{estimate['median'] * 1e3:.4g} {unit}, 95 % interval {low:.4g} to {high:.4g} {unit}, {estimate['provenance']}"
-    )
+    return f"{in_words(estimate, unit)}, {estimate['provenance']}"
+
+
+def _metered(energy: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if energy is None:
+        return []
+    net = f"; net {_milli(energy['net_j'], 'mJ')}" if energy["net_j"] else ""
+    return [("", f"gross, by {energy['meter']}: {energy['covers']}{net}")]
 
 
 def _threads(count: int) -> str:
