@@ -21,7 +21,8 @@ from startup import processor
 from joulefront.front import hypervolume, reference_point, unpruned_of
 from joulefront.records import Space, Trial
 from joulefront.report.progress import progress
-from joulefront.study import open_bench, open_study, versions
+from joulefront.study import open_bench, open_study
+from joulefront.study_facts import versions
 from joulefront.study_file import demo_file
 
 OBJECTIVES = ("error", "latency_s")

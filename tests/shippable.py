@@ -15,7 +15,7 @@ from joulefront.config import StudyConfig, parse
 from joulefront.prepare import Maker, Recipe
 from joulefront.records import Estimate, Genome, Measurement, Score, Target, Trial
 from joulefront.store import Store
-from joulefront.study import versions
+from joulefront.study_facts import versions
 from joulefront_agent import machine
 from joulefront_devices.device import Device
 

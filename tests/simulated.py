@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from joulefront.bench import own_loops
 from joulefront.config import StudyConfig
-from joulefront.errors import CompileError
+from joulefront.errors import CandidateError, CompileError
 from joulefront.kernel_records import Argument, Composition, Fallback, Function, KernelUse
 from joulefront.records import Estimate, Failure, FunctionTime, Grade, Job, Measurement, Target
 
@@ -103,6 +103,19 @@ class Bench:
             memory_b=None if self.memory_reason else Estimate(*(4.0 * job.library.stat().st_size,) * 3),
             memory_reason=self.memory_reason,
         )
+
+    def measure_all(
+        self, jobs: Sequence[Job], grade: Grade, tell: Callable[[str], None]
+    ) -> list[Measurement | CandidateError]:
+        """See study.Bench."""
+        outcomes: list[Measurement | CandidateError] = []
+        tell("round 1 of 1")
+        for job in jobs:
+            try:
+                outcomes.append(self.measure(job, grade))
+            except CandidateError as error:
+                outcomes.append(error)
+        return outcomes
 
     def time_functions(
         self,

@@ -16,7 +16,7 @@ from joulefront.config import StudyConfig
 from joulefront.errors import ConfigError
 from joulefront.kernel_records import Function
 from joulefront.records import Estimate, Failure, FunctionTime, Job, Measurement
-from joulefront.study import tuned_of
+from joulefront.study_facts import tuned_of
 from joulefront.subject import TaskModel, subject
 from joulefront.tune import Tuner
 from joulefront.tuning.database import NOTHING, Database

@@ -9,8 +9,9 @@ from typing import Any
 from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError
 from joulefront.prepare import Recipe
+from joulefront.protocols import Listener
 from joulefront.records import Fidelity
-from joulefront.study import BenchOf, Listener, search_for, usable_objectives, worker_count
+from joulefront.study import BenchOf, search_for, usable_objectives, worker_count
 from joulefront.workers import Workers
 
 # How many networks a front is taken to have: nobody knows before the search.

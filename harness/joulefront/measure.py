@@ -9,7 +9,7 @@ from joulefront.bench.bench import Bench
 from joulefront.compiled import tuned_for
 from joulefront.config import MeasureConfig
 from joulefront.records import Artifact, Measurement
-from joulefront.study import Listener
+from joulefront.protocols import Listener
 from joulefront.subject import subject
 from joulefront_devices.device import load
 

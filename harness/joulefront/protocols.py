@@ -6,12 +6,24 @@ constructor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from joulefront.errors import CandidateError
 from joulefront.kernel_records import Composition
-from joulefront.records import EnergyWindow, Executed, Genome, Provenance, Stretch, Trial
+from joulefront.records import (
+    EnergyWindow,
+    Executed,
+    Genome,
+    Grade,
+    Job,
+    Measurement,
+    Provenance,
+    Stretch,
+    Target,
+    Trial,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -252,4 +264,62 @@ class Search(Protocol):
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """The outcome of everything that the last ask returned, in the same order."""
+        ...
+
+
+class Bench(Protocol):
+    """What measures: the bench room's, or a test's."""
+
+    reference: Job | None
+    """A network that is known to run: it settles whose fault another's failure is."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the device says about itself."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """What to compile for."""
+        ...
+
+    @property
+    def energy_reason(self) -> str | None:
+        """Why there will be no energy; None when there will."""
+        ...
+
+    @property
+    def shares_host(self) -> bool:
+        """Whether it measures on this very machine, where preparing networks meanwhile would disturb it."""
+        ...
+
+    def measure(self, job: Job, grade: Grade) -> Measurement:
+        """Measure one compiled model. Raises CandidateError or BenchError."""
+        ...
+
+    def measure_all(
+        self, jobs: Sequence[Job], grade: Grade, tell: Callable[[str], None]
+    ) -> list[Measurement | CandidateError]:
+        """Measure compiled models together, in rounds, of which ``tell`` hears; each one's measurement, or why it failed, in
+        their order. Raises BenchError."""
+        ...
+
+
+class Listener(Protocol):
+    """Who follows a study's progress."""
+
+    def stage(self, what: str, total: int | None = None) -> None:
+        """A new stage begins, with so many steps where that is known."""
+        ...
+
+    def doing(self, what: str) -> None:
+        """What the stage is at."""
+        ...
+
+    def step(self, trial: Trial, hypervolume: float | None) -> None:
+        """A trial of the stage is done; with the search's hypervolume so far where the unpruned network ran."""
+        ...
+
+    def say(self, message: str) -> None:
+        """Something that the user should know, once."""
         ...

@@ -41,7 +41,7 @@ from joulefront.prune.schedules import Schedule, Tried
 from joulefront.prune.storage import serialised
 from joulefront.prune_records import Figures, Pruned, Recovery, Removal, Step, path_to
 from joulefront.records import Pruning
-from joulefront.study import Listener
+from joulefront.protocols import Listener
 from joulefront.tasks.task import check
 from joulefront.training import Masks
 

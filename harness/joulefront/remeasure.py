@@ -17,12 +17,13 @@ from joulefront.comparison.networks import Identities, Identity, as_trial, model
 from joulefront.compiled import Compiled, compiled_model, compiler_fact, load_compiler
 from joulefront.errors import BenchError, CandidateError, ConfigError
 from joulefront.loaded import load_searched
-from joulefront.protocols import Compiler, Task
+from joulefront.protocols import Bench, Compiler, Listener, Task
 from joulefront.prune.weights import load
 from joulefront.records import Candidate, Failure, Trial, Visit
 from joulefront.results import Results, of_store, read
 from joulefront.store import Store
-from joulefront.study import Bench, BenchOf, Listener, device_facts
+from joulefront.study import BenchOf
+from joulefront.study_facts import device_facts
 from joulefront.tuning.database import Snapshot
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from joulefront.canary import Canary, recorded
 from joulefront.config import StudyConfig
 from joulefront.errors import StoreError
 from joulefront.front import Hypervolume, front_of, hypervolume, knee_of, reference_point, unpruned_of
@@ -28,7 +29,7 @@ class Results:
     ``facts`` are what was frozen when it began (device, target, versions, task, space, objectives), ``trials`` come in the
     order in which they were recorded, without their samples; by a trial's number, ``recorded`` says when it was and
     ``repeat_medians_s`` holds the median of each repeat's samples, in s. ``visits`` are networks of other studies that
-    were measured on this one's device.
+    were measured on this one's device, ``canaries`` its own reference measured again.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Results:
     recorded: Mapping[int, datetime]
     repeat_medians_s: Mapping[int, tuple[float, ...]]
     visits: tuple[Visit, ...]
+    canaries: tuple[Canary, ...] = ()
 
     @property
     def name(self) -> str:
@@ -114,6 +116,7 @@ def of_store(store: Store, *, medians: bool = True) -> Results:
                 recorded=store.recorded(),
                 repeat_medians_s=store.repeat_medians_s() if medians else {},
                 visits=tuple(store.visits()),
+                canaries=recorded(store.decisions()),
             )
     except ValueError as error:  # of no JSON, no record, no time
         raise StoreError(

@@ -15,7 +15,7 @@ from joulefront.config import CompileConfig, MeasureConfig
 from joulefront.errors import BenchError, CandidateError, ConfigError, DeviceBusy, JoulefrontError, MeterError
 from joulefront.loaded import model_key
 from joulefront.records import Measurement, Target
-from joulefront.study import Listener
+from joulefront.protocols import Listener
 from joulefront.tuning.database import NOTHING
 from joulefront_devices import profile
 from joulefront_devices.device import Device, Status, sensors_in

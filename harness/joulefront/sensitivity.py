@@ -16,12 +16,11 @@ from joulefront.compiled import compiled_model, load_compiler, tuned_for
 from joulefront.config import CompileConfig, MeasureConfig, Plugin
 from joulefront.errors import CandidateError, ConfigError
 from joulefront.loaded import load_task, model_key
-from joulefront.protocols import Compiler, Criterion, Task
+from joulefront.protocols import Bench, Compiler, Criterion, Listener, Task
 from joulefront.prune.alone import Alone
 from joulefront.records import Failure, Job, Measurement
 from joulefront.report.sensitivity_table import points
 from joulefront.sensitivity_records import Cut, Measured, Part, Sensitivity
-from joulefront.study import Bench, Listener
 
 _SEED = 0
 _MULTIPLE = 8  # where no device says how long its vectors are

@@ -25,7 +25,7 @@ from joulefront_agent.wire import Tensor
 from joulefront_devices import load as load_device
 
 if TYPE_CHECKING:
-    from joulefront.study import Listener
+    from joulefront.protocols import Listener
 
 _FFI = "libtvm_ffi.so"
 _SCRIPTS = {

@@ -7,7 +7,7 @@ search that starts again replays itself against it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -162,28 +162,37 @@ class Store:
 
     def record(self, trial: Trial) -> Trial:
         """Write a trial through to the disk, with its samples, and return it. Raises StoreError."""
-        repeats = trial.measurement.repeats_s if trial.measurement else ()
-        row = {
-            "number": trial.number,
-            "fidelity": trial.fidelity,
-            "genome": json.dumps(trial.genome),
-            "record": self._without_samples(trial),
-            "created": _now(),
-        }
+        (recorded,) = self.record_all([trial])
+        return recorded
+
+    def record_all(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        """Write trials through to the disk, with their samples: all of them or none. Raises StoreError."""
+        rows = [
+            {
+                "number": trial.number,
+                "fidelity": trial.fidelity,
+                "genome": json.dumps(trial.genome),
+                "record": self._without_samples(trial),
+                "created": _now(),
+            }
+            for trial in trials
+        ]
         samples = [
             {"trial": trial.number, "repeat": repeat, "latency_s": np.asarray(values, "<f8").tobytes()}
-            for repeat, values in enumerate(repeats)
+            for trial in trials
+            for repeat, values in enumerate(trial.measurement.repeats_s if trial.measurement else ())
         ]
         with self._database.transaction() as connection:
             try:
-                connection.execute(schema.trials.insert(), row)
+                connection.execute(schema.trials.insert(), rows)
             except IntegrityError as error:
+                numbers = ", ".join(str(trial.number) for trial in trials)
                 raise StoreError(
-                    f"{self.folder}: trial {trial.number} was recorded already; the study's results were changed from outside"
+                    f"{self.folder}: trial {numbers} was recorded already; the study's results were changed from outside"
                 ) from error
             if samples:
                 connection.execute(schema.samples.insert(), samples)
-        return trial
+        return trials
 
     def add_test(self, trial: Trial, score: Score) -> Trial:
         """Add the test split's score, which is looked at once, to a recorded trial; returns it. Raises StoreError."""
@@ -214,6 +223,12 @@ class Store:
                 sql.select(schema.decisions.c.value).where(schema.decisions.c.name == name)
             ).first()
         return None if row is None else row.value
+
+    def decisions(self) -> dict[str, Any]:
+        """Every decision by its name."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(sql.select(schema.decisions)).all()
+            return {row.name: row.value for row in rows}
 
     def freeze(self, name: str, value: Mapping[str, Any]) -> None:
         """Record a fact that must be the same whenever the study goes on; raises ConfigError naming what differs.

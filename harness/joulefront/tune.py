@@ -16,7 +16,7 @@ from joulefront.compile.sources import kernels_version
 from joulefront.config import MeasureConfig
 from joulefront.kernel_records import Contenders, Variant, Workload
 from joulefront.records import Failure, FunctionTime, Measurement, Tuned
-from joulefront.study import Listener
+from joulefront.protocols import Listener
 from joulefront.subject import Subject, subject
 from joulefront.tuning.database import NOTHING, Choice, Database, Snapshot
 from joulefront_devices.device import load

@@ -22,7 +22,7 @@ from joulefront.bench.target import target_of
 from joulefront.config import MeasureConfig
 from joulefront.errors import CandidateError
 from joulefront.kernel_records import Function
-from joulefront.records import Failure, FunctionTime, Grade, Job, Measurement, Target
+from joulefront.records import Failure, FunctionTime, Grade, Job, Measurement, Provenance, Target
 from joulefront_agent import identity
 from joulefront_devices.device import Device
 
@@ -60,7 +60,7 @@ class Bench:
             self.energy_reason = metering.reason
             orders = Orders(self._threads, self._device.pin_threads, metering.sensors, self._config.timeout_s)
             blame = Blame(session, orders, Plan.of("screening", self._config))
-            provenance = "simulated" if self.facts.get("simulated") else "measured"
+            provenance: Provenance = "simulated" if self.facts.get("simulated") else "measured"
             self._place = Place(
                 self._device,
                 session,

@@ -167,6 +167,7 @@ class Block:
                 return error
             except MeterError as error:
                 of.put_aside([str(error)], meter=True)
+                self._rest(self._plan.energy_s)
                 continue
             verdict = validity.verdict(ran, of.first.ran if of.first else None)
             if not verdict.invalid:
@@ -192,7 +193,8 @@ class Block:
     def _joules(self, windows: Sequence[EnergyWindow], latency_s: Estimate) -> tuple[Estimate, Energy]:
         metering = self._place.metering
         baselines = self._place.baselines.windows if self._has_baselines else ()
-        return energy.per_inference(metering.name, metering.covers, windows, latency_s)
+        calibration = self._place.device.calibration
+        return energy.per_inference(metering.name, metering.covers, windows, baselines, latency_s, calibration)
 
     def _measurement(self, number: int, repeats: Repeats) -> Measurement:
         """What a job's repeats come to, with what it spends in TVM's own loops. Raises Booted and BenchError."""
