@@ -8,8 +8,8 @@ from pathlib import Path
 from joulefront.bench.bench import Bench
 from joulefront.compiled import tuned_for
 from joulefront.config import MeasureConfig
-from joulefront.records import Artifact, Measurement
 from joulefront.protocols import Listener
+from joulefront.records import Artifact, Measurement
 from joulefront.subject import subject
 from joulefront_devices.device import load
 

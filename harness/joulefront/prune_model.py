@@ -21,7 +21,7 @@ from joulefront import plugins, training
 from joulefront import prune as criteria
 from joulefront.config import Plugin
 from joulefront.errors import ConfigError
-from joulefront.protocols import Criterion, Task
+from joulefront.protocols import Criterion, Listener, Task
 from joulefront.prune import schedules
 from joulefront.prune.cost import count
 from joulefront.prune.granularities import (
@@ -41,7 +41,6 @@ from joulefront.prune.schedules import Schedule, Tried
 from joulefront.prune.storage import serialised
 from joulefront.prune_records import Figures, Pruned, Recovery, Removal, Step, path_to
 from joulefront.records import Pruning
-from joulefront.protocols import Listener
 from joulefront.tasks.task import check
 from joulefront.training import Masks
 

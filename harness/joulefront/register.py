@@ -17,10 +17,10 @@ from joulefront.bench.target import target_of
 from joulefront.config import nearest, read_text
 from joulefront.errors import BenchError, ConfigError, DeviceBusy
 from joulefront.first_login import key_file, trusting, withdraw_key
+from joulefront.protocols import Listener
 from joulefront.registered import show
 from joulefront.report import documents
 from joulefront.self_test import Verdict, self_test
-from joulefront.study import Listener
 from joulefront.tuning.database import Database
 from joulefront_devices import load, profile, registry
 from joulefront_devices.device import LOCAL, Device, parse, sensors_in

@@ -14,8 +14,8 @@ from joulefront.compiled import Compiled, compiled_model, load_compiler
 from joulefront.config import CompileConfig, MeasureConfig
 from joulefront.errors import BenchError, CandidateError, ConfigError, DeviceBusy, JoulefrontError, MeterError
 from joulefront.loaded import model_key
-from joulefront.records import Measurement, Target
 from joulefront.protocols import Listener
+from joulefront.records import Measurement, Target
 from joulefront.tuning.database import NOTHING
 from joulefront_devices import profile
 from joulefront_devices.device import Device, Status, sensors_in

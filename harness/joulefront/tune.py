@@ -15,8 +15,8 @@ from joulefront.cache import file_sha256
 from joulefront.compile.sources import kernels_version
 from joulefront.config import MeasureConfig
 from joulefront.kernel_records import Contenders, Variant, Workload
-from joulefront.records import Failure, FunctionTime, Measurement, Tuned
 from joulefront.protocols import Listener
+from joulefront.records import Failure, FunctionTime, Measurement, Tuned
 from joulefront.subject import Subject, subject
 from joulefront.tuning.database import NOTHING, Choice, Database, Snapshot
 from joulefront_devices.device import load
