@@ -14,7 +14,7 @@ from joulefront.bench.blame import Blame
 from joulefront.bench.block import Block, Place
 from joulefront.bench.functions import Functions
 from joulefront.bench.losses import Booted, undisturbed
-from joulefront.bench.metering import Metering
+from joulefront.bench.metering import opened as metering_opened
 from joulefront.bench.opening import opened
 from joulefront.bench.orders import Orders
 from joulefront.bench.plan import Plan
@@ -56,7 +56,7 @@ class Bench:
             self.facts = session.facts
             self.shares_host = self.facts["machine"] == identity.machine(Path("/"))
             self.target = target_of(self._device, self.facts, self._threads)
-            metering = Metering(self._device, self.facts)
+            metering = stack.enter_context(metering_opened(self._device, self.facts, Path.cwd()))
             self.energy_reason = metering.reason
             orders = Orders(self._threads, self._device.pin_threads, metering.sensors, self._config.timeout_s)
             blame = Blame(session, orders, Plan.of("screening", self._config))
