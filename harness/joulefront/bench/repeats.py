@@ -12,14 +12,12 @@ from joulefront.bench.functions import restarted
 from joulefront.bench.plan import Plan
 from joulefront.bench.statistics import median_latency, relative_width, tail_latency
 from joulefront.errors import MeterError, Unsettled
+from joulefront.estimates import COMMON_PARTS
 from joulefront.records import Energy, EnergyWindow, Estimate, Job, Measurement, Provenance
 from joulefront_agent import wire
 
 Joules = Callable[[Sequence[EnergyWindow], Estimate], tuple[Estimate, Energy]]
 """Joules per inference, and what they are made of, from the windows of a network and its latency in s."""
-
-# What is off in all windows of a meter alike: no number of repeats makes it less.
-_COMMON_PARTS = frozenset({"gain", "calibration"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,7 @@ class Repeats:
         if self._joules is None:
             return 0.0
         _, made_of = self._joules(self._windows, self.latency_s)
-        return math.hypot(*(share for part, share in made_of.parts.items() if part not in _COMMON_PARTS))
+        return math.hypot(*(share for part, share in made_of.parts.items() if part not in COMMON_PARTS))
 
     def _has_time(self) -> bool:
         """Whether another repeat's share for the latency fits in, as long as they are on average."""
