@@ -2,6 +2,7 @@
 
 import pytest
 from fake_machine import Ticking, write, zone
+from fake_sensors import close
 
 from joulefront_agent import sensors
 from joulefront_agent.sensors import rapl
@@ -31,14 +32,14 @@ def test_no_sensor_has_a_reason(tmp_path, tree):
 
 
 def test_a_counter_for_root_only_has_a_reason_and_a_remedy(tmp_path, monkeypatch):
-    def denied(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(rapl, "_counter", denied)
-    sensor, reason = sensors.find(write(tmp_path, zone("intel-rapl:0", "package-0")), "auto")
+    root = write(tmp_path, zone("intel-rapl:0", "package-0"))
+    close(monkeypatch, root / "sys/class/powercap/intel-rapl:0/energy_uj")
+    sensor, reason = sensors.find(root, "auto")
     assert sensor is None
     assert "root only since 2020" in reason
-    assert "RUN+=\"/bin/chmod a+r /sys%p/energy_uj\"' | sudo tee /etc/udev/rules.d/99-joulefront-intel-rapl.rules" in reason
+    assert (
+        'RUN+="/bin/chmod a+r /sys%p/energy_uj"\' | sudo tee /etc/udev/rules.d/99-joulefront-intel-rapl.rules' in reason
+    )
 
 
 @pytest.mark.parametrize("broken", ["energy_uj", "max_energy_range_uj"])

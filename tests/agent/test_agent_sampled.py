@@ -239,3 +239,30 @@ def test_the_window_holds_none_of_the_probing_and_nothing_after_it():
     with pytest.raises(Failure, match=r"was read 0 times in 2 s"):
         sensor.stop()
     assert began_s == 18.0
+
+
+def test_a_sensor_that_always_moves_and_does_not_is_stuck():
+    with pytest.raises(Failure, match=r"reads 3\.25 W for .* s on end: it is stuck, or too slow") as caught:
+        measured(lambda clock: lambda: 3.25, moves=True)
+    assert caught.value.kind == "MeterError"
+    assert measured(lambda clock: lambda: 3.0 + (clock() > 0.5), moves=True).energy_j > 0
+
+
+def test_one_that_moves_seldom_has_the_period_that_shows():
+    reading = measured(lambda clock: lambda: 3.0 + int(clock() / 0.4) % 2, moves=True)
+    assert reading.period_s == pytest.approx(0.4, rel=0.3)
+
+
+def test_a_reading_says_what_the_maker_does_and_what_it_took():
+    cost_s = iter(range(100))
+    reading = measured(lambda clock: lambda: 3.25, gain=0.005, cost=lambda: float(next(cost_s)))
+    assert (reading.gain, reading.cost_s) == (0.005, 1.0)  # looked at when the window began and when it ended
+    assert measured(lambda clock: lambda: 3.25).gain is None
+
+
+def test_the_samplers_own_processor_time_is_the_default():
+    def read():
+        sum(range(20_000))
+        return 3.25
+
+    assert measured(lambda clock: read, samples=10).cost_s > 0

@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
-from joulefront_agent.sensors import hwmon, iio, nvml, pmic, rapl, supply
+from joulefront_agent.sensors import hwmon, iio, nvml, pmic, probe, rapl, supply
 from joulefront_agent.sensors.meter import Looked, Meter, Unusable, called
-from joulefront_agent.sensors.probe import probe
 from joulefront_agent.sensors.reading import STUCK_S, Sensor, within
 from joulefront_agent.wire import Failure
 from joulefront_agent.wire_energy import Found
@@ -107,7 +106,7 @@ def _reason(kind: str, looked: Looked, fitting: list[Meter], meter: str) -> str:
 def _probed(meter: Meter, name: str, auto: bool) -> Found:
     """A meter as it shows within a moment, unusable where it does not."""
     try:
-        shown = within(_PROBE_S, partial(probe, meter))
+        shown = within(_PROBE_S, partial(probe.probe, meter))
     except Failure as failure:
         return Found(name, meter.covers, meter.kind, False, None, None, None, failure.message, None)
     return Found(name, meter.covers, meter.kind, auto, shown.period_s, shown.resolution, shown.read_s, None, None)

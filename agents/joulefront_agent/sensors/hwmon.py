@@ -156,7 +156,7 @@ def _pairs(chip: _Chip) -> Iterator[_Place]:
         against = None
         if rails.UNWIRED in (label, other) or sysfs.readable(files[0]) == 0:
             against = "nothing is wired to it: " + ("it is labelled NC" if label == rails.UNWIRED else "it reads 0 V")
-        elif chip.name not in _RAILED and label.lower().lstrip("v") != other.lower().lstrip("i"):
+        elif chip.name not in _RAILED and not _are_of_one_place(label.lower(), other.lower()):
             against = (
                 f"in{number} is called {label!r} and curr{number} {other!r}: volts and amperes of different places"
             )
@@ -165,6 +165,11 @@ def _pairs(chip: _Chip) -> Iterator[_Place]:
         if railed and label:
             covers = rails.rail(label)
         yield _Place(chip, "power", files, channels, covers, railed and rails.is_input(label), railed, against)
+
+
+def _are_of_one_place(volts: str, amperes: str) -> bool:
+    """Whether two labels are the same but for what is measured, as "vout1" and "iout1" are; without labels, they may be."""
+    return volts == amperes or (volts[:1], amperes[:1], volts[1:]) == ("v", "i", amperes[1:])
 
 
 def _numbers(chip: _Chip, kind: str) -> tuple[int, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import re
+import resource
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -93,5 +93,5 @@ def _not_to_be_read(reason: str, fix: str | None) -> Looked:
 
 def _cost() -> float:
     """What the sampling took, with the commands that it ran."""
-    times = os.times()
-    return time.thread_time() + times.children_user + times.children_system
+    commands = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + commands.ru_utime + commands.ru_stime

@@ -23,11 +23,11 @@ def look(root: Path) -> Looked:
     zones = _packages(root / "sys/class/powercap")
     if not zones:
         return Looked(absent="/sys/class/powercap has no RAPL package zone, as on virtual machines and ARM")
-    covers = _COVERS + ", ".join(_name(zone) for zone in zones)
+    covers = _COVERS + ", ".join(sysfs.text(zone / "name") for zone in zones)
     try:
         for zone in zones:
             for file in ("energy_uj", "max_energy_range_uj"):
-                _counter(zone / file)
+                sysfs.number(zone / file)
     except PermissionError:
         reason = "RAPL's counters are readable by root only since 2020 (CVE-2020-8694)"
         return _not_to_be_read(covers, reason, sysfs.rule("powercap", "KERNEL", "intel-rapl*", ["energy_uj"]))
@@ -35,7 +35,7 @@ def look(root: Path) -> Looked:
         return _not_to_be_read(covers, f"RAPL cannot be read: {error}", None)
 
     def energy_j() -> float:
-        return sum(_counter(zone / "energy_uj") for zone in zones) * _STEP_J
+        return sum(sysfs.number(zone / "energy_uj") for zone in zones) * _STEP_J
 
     def make(_: str, __: Collection[int]) -> Rapl:
         return Rapl(zones)
@@ -58,11 +58,11 @@ class Rapl:
     def __init__(self, zones: list[Path], clock: Callable[[], float] = time.monotonic) -> None:
         self._zones = zones
         self._clock = clock
-        self._range_uj = [_counter(zone / "max_energy_range_uj") for zone in zones]
+        self._range_uj = [sysfs.number(zone / "max_energy_range_uj") for zone in zones]
         self._start_uj: list[int] = []
         self._start_s = 0.0
         self.period_s = 0.0
-        self.covers = _COVERS + ", ".join(_name(zone) for zone in zones)
+        self.covers = _COVERS + ", ".join(sysfs.text(zone / "name") for zone in zones)
 
     def start(self) -> None:
         """Begin a window at the moment of an update, so that its first edge is sharp. Raises Failure (MeterError)."""
@@ -104,7 +104,7 @@ class Rapl:
 
     def _read(self) -> list[int]:
         try:
-            return [_counter(zone / "energy_uj") for zone in self._zones]
+            return [sysfs.number(zone / "energy_uj") for zone in self._zones]
         except (OSError, ValueError) as error:
             raise Failure("MeterError", f"RAPL cannot be read: {error}") from error
 
@@ -114,18 +114,7 @@ def _packages(folder: Path) -> list[Path]:
     found: dict[str, Path] = {}
     for pattern in ("intel-rapl:*", "intel-rapl-mmio:*"):
         for zone in sorted(folder.glob(pattern)):
-            name = _name(zone)
+            name = sysfs.text(zone / "name")
             if re.match(r"package-\d+", name):
                 found.setdefault(name, zone)
     return list(found.values())
-
-
-def _name(zone: Path) -> str:
-    try:
-        return (zone / "name").read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def _counter(path: Path) -> int:
-    return int(path.read_text(encoding="ascii"))
