@@ -10,8 +10,13 @@ from pydantic import AfterValidator, Field
 
 from joulefront.config import Fraction, Table
 
-METERS = ("auto", "none", "rapl", "hwmon")
-_METER = r"auto|none|rapl|hwmon(:[^/]+(/.+)?)?"
+METERS = ("auto", "none", "rapl", "hwmon", "iio", "pmic", "nvml", "supply")
+METER_NAMES = (
+    "auto, none, rapl, hwmon, hwmon:CHIP, hwmon:CHIP/CHANNEL, iio, iio:RAIL, pmic, nvml, nvml:INDEX or supply:NAME"
+)
+"""How a device's own sensors may be named, in words."""
+
+_METER = r"auto|none|rapl|hwmon(:[^/]+(/.+)?)?|iio(:.+)?|pmic|nvml(:[0-9]+)?|supply:[^/]+"
 
 
 def _known_meter(value: str) -> str:
@@ -20,11 +25,11 @@ def _known_meter(value: str) -> str:
         return value
     near = difflib.get_close_matches(value.partition(":")[0], METERS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near and near[0] != value else ""
-    raise ValueError(f"expected auto, none, rapl, hwmon, hwmon:CHIP or hwmon:CHIP/CHANNEL{hint}")
+    raise ValueError(f"expected {METER_NAMES}{hint}")
 
 
 Meter = Annotated[str, AfterValidator(_known_meter), Field(json_schema_extra={"pattern": f"^({_METER})$"})]
-"""What measures a device's energy: its own sensors are ``rapl`` and ``hwmon``, of which a chip and a channel may be named."""
+"""Which of a device's own sensors measures its energy: a kind of them, or one by its name."""
 
 
 class TargetTable(Table):

@@ -28,6 +28,7 @@ from fake_sensors import (
 
 from joulefront_agent import command, sensors
 from joulefront_agent.sensors import nvml, pmic, probe, sysfs
+from joulefront_devices import tables
 
 PI_5_W = 1.68176  # the 12 products, by hand
 
@@ -404,6 +405,11 @@ def test_a_meter_of_no_known_kind_is_told_all_kinds(tmp_path):
         sensor, reason = sensors.find(tmp_path, name)
         assert sensor is None
         assert f"iio, iio:RAIL, pmic, nvml, nvml:INDEX or supply:NAME, not {name!r}; this device has none" in reason
+
+
+def test_a_devices_file_knows_the_same_names():
+    assert sensors._NAMES == tables.METER_NAMES
+    assert [*sensors.KINDS] == [name for name in tables.METERS if name not in ("auto", "none")]
 
 
 def test_kinds_whose_driver_hangs_are_listed_as_such(tmp_path, monkeypatch):

@@ -135,7 +135,7 @@ def test_a_file_that_is_not_there(tmp_path):
         ('name = "../x"', "name: "),
         (
             'name = "x"\nmeter = "fluke"',
-            "meter: expected auto, none, rapl, hwmon, hwmon:CHIP or hwmon:CHIP/CHANNEL, not 'fluke'",
+            "iio, iio:RAIL, pmic, nvml, nvml:INDEX or supply:NAME, not 'fluke'",
         ),
         ('name = "x"\nmeter = "hwmno:ina3221"', "did you mean 'hwmon'?, not 'hwmno:ina3221'"),
         ('name = "x"\nmeter = "hwmon:"', "meter: expected"),
@@ -189,7 +189,13 @@ def test_a_profile_is_package_data():
     assert (Path(joulefront_devices.__file__).parent / "profiles" / "local.toml").is_file()
 
 
-@pytest.mark.parametrize("meter", ["auto", "none", "rapl", "hwmon", "hwmon:ina226", "hwmon:ina3221@1-0040/VDD_IN"])
+@pytest.mark.parametrize(
+    "meter",
+    [
+        *("auto", "none", "rapl", "hwmon", "hwmon:ina226", "hwmon:ina3221@1-0040/VDD_IN"),
+        *("iio", "iio:VDD_IN", "iio:7-0040/0", "pmic", "nvml", "nvml:1", "supply:BAT0"),
+    ],
+)
 def test_the_meters_that_may_be_named(meter):
     assert Device(name="x", meter=meter).meter == meter
 
