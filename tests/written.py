@@ -18,6 +18,8 @@ from joulefront.kernel_records import Argument, Composition, Fallback, Function,
 from joulefront.records import (
     Artifact,
     Candidate,
+    Energy,
+    EnergyWindow,
     Estimate,
     Failure,
     Fidelity,
@@ -92,6 +94,7 @@ def measured_trial(
             "after": {"temperature_c": 41.0 + number % 20, "frequency_hz": 1.5e9, "throttles": 0},
         },
         warnings=warnings,
+        energy=made_of(energy_j, time_s) if energy_j else None,
     )
     objectives = {"error": wrong, "latency_s": value_s} | ({"energy_j": energy_j.value} if energy_j else {})
     intervals = {"error": (score.error.low, score.error.high), "latency_s": (time_s.low, time_s.high)}
@@ -111,6 +114,25 @@ def measured_trial(
         limited={name: objectives[name] for name in limits or {}},
         violation=violation(objectives, limits or {}),
         test=None,
+    )
+
+
+def made_of(energy_j: Estimate, time_s: Estimate) -> Energy:
+    """What such joules are made of: 3 W while it runs, by a device that idles at 1 W."""
+    count = round(10 / time_s.value)
+    window = EnergyWindow(energy_j.value * count, time_s.value * count, count, 0.05, 0.0066, 0.01, 0.0, 0.02)
+    net = [2 / 3 * end for end in (energy_j.value, energy_j.low, energy_j.high)]
+    return Energy(
+        meter="hwmon:ina3221/VDD_IN",
+        covers="module input VDD_IN",
+        net_j=Estimate(*net),
+        net_reason=None,
+        power_w=Estimate(3.0, 2.7, 3.3),
+        idle_w=Estimate(1.0, 0.99, 1.01),
+        parts={"repeats": 0.01, "edges": 0.001, "gain": 0.0995},
+        windows=(window,) * 5,
+        baselines=(EnergyWindow(5.0, 5.0, 0, 0.05, 0.0066, 0.01, 0.0, 0.01),) * 2,
+        factor=1.25,
     )
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from joulefront import config
+from joulefront.bench import metering, meters
 from joulefront.bench.energy import window_of
 from joulefront.bench.opening import opened
 from joulefront.bench.session import Session
+from joulefront.config import Plugin, Table
 from joulefront.cross_check import Load, judge
 from joulefront.errors import ConfigError, MeterError
 from joulefront.protocols import Listener
@@ -18,6 +25,7 @@ from joulefront_agent import wire
 from joulefront_agent.wire_energy import Watch
 from joulefront_devices import load
 from joulefront_devices.device import CalibrationTable, Device
+from joulefront_devices.tables import Meter
 
 _PERIODS = 100
 _SPARE_S = 60.0
@@ -25,19 +33,29 @@ _SPARE_S = 60.0
 Readings = list[tuple[str, str, EnergyWindow]]
 """What each of two meters read over one window: its name, what it covers, and the window."""
 
+Watching = Callable[[int, float], Readings]
+"""Watches both, with so many cores busy, for so long in s."""
+
+
+class _MeterFile(Table):
+    """A file with a meter on the host, as a device's file has it."""
+
+    meter: Plugin
+
 
 def calibrate(name: str, against: str, listener: Listener, *, window_s: float, rounds: int) -> dict[str, Any]:
-    """Compare a device's meter with the one called ``against``, and keep the factor between them in the device's file.
+    """Compare a device's meter with another one, and keep the factor between them in the device's file.
 
-    Both measure ``rounds`` windows of ``window_s`` or more with the device idle and as many with its cores busy, in turns.
-    Returns the document of ``joulefront devices calibrate``. What is no factor is not kept, and the document says why.
+    ``against`` is another sensor of the device by its name, or a meter on this host: its kind, or a TOML file with its table
+    [meter]. Both measure ``rounds`` windows of ``window_s`` or more with the device idle and as many with its cores busy, in
+    turns. Returns the document of ``joulefront devices calibrate``. What is no factor is not kept, and the document says why.
 
     Raises ConfigError for what cannot be compared, and BenchError when the device or a meter fails.
     """
     device = load(name)
+    other = _named(against)
     listener.stage(f"opening {name}")
-    with opened(device) as session:
-        watch = _watching(session, _own(device, session), against)
+    with opened(device) as session, _both(device, session, other) as watch:
         # One core is left to what reads the meters.
         cores = {"idle": 0, "busy": max(1, int(session.facts["cores"]) - 1)}
         read: dict[str, list[Readings]] = {which: [] for which in cores}
@@ -58,34 +76,74 @@ def forget(name: str) -> dict[str, Any]:
     known = load(name).calibration
     if known is None:
         raise ConfigError(f"device {name!r} has no calibration to forget")
-    _require_registered(name)
+    if name.endswith(".toml"):
+        raise ConfigError(f"{name} is your own file: take the table [calibration] out of it")
     rewrite(name, {("calibration",): None})
     return {"device": name, "forgotten": known.model_dump()}
 
 
+def _named(against: str) -> str | Plugin:
+    """A sensor of the device, or a meter on the host, that a user's word stands for. Raises ConfigError."""
+    if against.endswith(".toml"):
+        return config.parse(config.read_text(Path(against)), _MeterFile, source=against).meter
+    try:
+        name: str = TypeAdapter(Meter).validate_python(against)
+    except ValidationError:  # what is no sensor's name may be a host meter's, which says so itself
+        return Plugin(kind=against)
+    if name in ("auto", "none"):
+        raise ConfigError(f"--against {name}: expected one meter by its name, or a file with a table [meter]")
+    return name
+
+
+@contextmanager
+def _both(device: Device, session: Session, other: str | Plugin) -> Iterator[Watching]:
+    """What watches the device's meter and the other one at once. Raises ConfigError, and MeterError."""
+    own: str | Plugin = device.meter if isinstance(device.meter, Plugin) else _own(device, session)
+    sides = (own, other)
+    if own == other:
+        raise ConfigError(f"--against {other}: that is the device's own meter; expected another one")
+    plugins = [side for side in sides if isinstance(side, Plugin)]
+    sensors = tuple(side for side in sides if isinstance(side, str))
+    if not sensors:
+        raise ConfigError(
+            f"both meters are on this host: expected one of the device's own sensors for --against (joulefront devices "
+            f"meters {device.name} lists them), or another meter in the device's file"
+        )
+    with ExitStack() as stack:
+        host = None
+        if plugins:
+            where = "--against" if isinstance(other, Plugin) else f"device {device.name}: [meter]"
+            host = meters.build(plugins[0], folder=Path.cwd(), where=where)
+            stack.callback(host.close)
+            if isinstance(other, Plugin) and host.provenance != "measured":
+                raise ConfigError(
+                    f"--against {other.kind}: its joules are {host.provenance}, and nothing to hold on to"
+                )
+
+        def watch(busy: int, window_s: float) -> Readings:
+            most_s = 2 * window_s + _SPARE_S
+            asked = Watch(sensors, busy, window_s, _PERIODS, most_s, most_s + _SPARE_S)
+            try:
+                if host is None:
+                    window = session.watch(asked).window
+                    return [(one.sensor, one.covers, window_of(window, one)) for one in window.readings]
+                watched, outside = metering.watched(session, host, asked)
+            except wire.Failure as failure:
+                raise MeterError(f"{' and '.join(sensors)}: {failure}") from failure
+            (reading,) = watched.window.readings
+            inside = (reading.sensor, reading.covers, window_of(watched.window, reading))
+            there = (host.name, host.covers, outside)
+            return [there, inside] if isinstance(own, Plugin) else [inside, there]
+
+        yield watch
+
+
 def _own(device: Device, session: Session) -> str:
-    """The name of the device's meter."""
+    """The name of the device's own sensor."""
     sensor = session.facts.get("sensor")
     if sensor is None:
         raise ConfigError(f"device {device.name!r} has no meter to calibrate: {session.facts.get('sensor_reason')}")
     return str(sensor)
-
-
-def _watching(session: Session, own: str, against: str) -> Callable[[int, float], Readings]:
-    """What watches both meters at once, given how many cores are busy and how long, in s."""
-    if own == against:
-        raise ConfigError(f"--against {against}: that is the device's own meter; expected another one")
-
-    def watch(busy: int, window_s: float) -> Readings:
-        most_s = 2 * window_s + _SPARE_S
-        asked = Watch((own, against), busy, window_s, _PERIODS, most_s, most_s + _SPARE_S)
-        try:
-            window = session.watch(asked).window
-        except wire.Failure as failure:
-            raise MeterError(f"{own} and {against}, at once: {failure}") from failure
-        return [(reading.sensor, reading.covers, window_of(window, reading)) for reading in window.readings]
-
-    return watch
 
 
 def _sound(readings: Readings, which: str) -> Readings:
@@ -125,6 +183,7 @@ def _document(device: Device, read: dict[str, list[Readings]], *, simulated: boo
         "reason": verdict.reason,
         "warnings": doubts,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "calibration": None,
         "stored": False,
     }
 
@@ -146,20 +205,14 @@ def _estimate(factor: Estimate) -> dict[str, Any]:
 
 def _kept(name: str, document: dict[str, Any]) -> dict[str, Any]:
     """The factor goes into the device's file, where that is ours to write; what changes in the document."""
-    if name.endswith(".toml"):
-        return {"reason": "the file is your own: put the [calibration] below into it"}
     low, high = document["factor"]["interval"]
     table = CalibrationTable(
         factor=document["factor"]["value"],
         low=low,
         high=high,
-        **{key: document[key] for key in ("meter", "against", "at")},
-    )
-    rewrite(name, {("calibration",): table.model_dump()})
-    return {"stored": True}
-
-
-def _require_registered(name: str) -> None:
-    """Raises ConfigError for a file that is the user's own."""
+        **{key: document[key] for key in ("meter", "against", "at", "provenance")},
+    ).model_dump()
     if name.endswith(".toml"):
-        raise ConfigError(f"{name} is your own file: take the table [calibration] out of it")
+        return {"calibration": table, "reason": f"{name} is your own file: put the table [calibration] into it"}
+    rewrite(name, {("calibration",): table})
+    return {"calibration": table, "stored": True}

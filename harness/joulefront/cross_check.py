@@ -15,6 +15,8 @@ from joulefront.records import EnergyWindow, Estimate
 _CLOSE = 0.01
 # Loads whose watts are closer than this do not tell an offset from a factor.
 _APART = 0.2
+# Watts that differ by less are those of a meter that did not move.
+_SAME = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ def judge(idle: Load, busy: Load) -> Verdict:
             f"the meter tells {idle.own_w:.3g} W idle and {busy.own_w:.3g} W busy: too close to one another to tell an "
             "offset from a factor"
         )
+    doubts += [
+        f"{which} tells the same power in every window: its steps do not show, and are not in the interval"
+        for which, watts in (("the device's meter", own), ("the other meter", other))
+        if max(watts) - min(watts) < _SAME * max(watts)
+    ]
     if apart and shares[-1] > _CLOSE:
         return Verdict(factor, _why_not(idle, busy), tuple(doubts))
     return Verdict(factor, None, tuple(doubts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,9 @@ def calibrated(document: Mapping[str, Any]) -> str:
         ]
     else:
         rows.append(("not kept", document["reason"]))
+        table = document["calibration"] or {}
+        rows += [("", "[calibration]")] * bool(table)
+        rows += [("", f"{key} = {json.dumps(value, ensure_ascii=False)}") for key, value in table.items()]
     return "\n".join(f"{label:12}{text}" for label, text in rows)
 
 
