@@ -33,7 +33,7 @@ def look(root: Path, load: Callable[[str], ModuleType] = importlib.import_module
     try:
         nvml: Any = load("pynvml")
     except ImportError:
-        fix = f"{sys.executable} -m pip install nvidia-ml-py"
+        fix = f"{sys.executable} -m pip install nvidia-ml-py (a Debian's own Python: sudo apt install python3-pynvml)"
         return Looked(unusable=[_unusable(None, f"the Python {sys.executable} has no module pynvml", fix)])
     try:
         nvml.nvmlInit()
