@@ -354,21 +354,15 @@ def test_an_agent_that_dies_twice_stops_the_study_without_a_reference(open_bench
         bench.measure(job, "screening")
 
 
-def test_doubts_are_said(open_bench, job):
-    after = {**CONDITIONS, "throttles": 5, "frequency_hz": 1e9}
-    cooler = {**after, "frequency_hz": 1.5e9}
-    answers = [
-        ran(1e-3, outputs=GOOD, before={**CONDITIONS, "throttles": 2}, after=cooler, steady=False, clock_steps=1)
-    ]
-    answers += [ran(1e-3, after=after, outputs=GOOD)] * 2
+def test_doubts_are_said_with_how_many_repeats_they_are_about(open_bench, job):
+    answers = [ran(1e-3, outputs=GOOD, steady=False, clock_steps=1), *[ran(1e-3, outputs=GOOD, steady=False)] * 2]
     left = iter(answers)
     with open_bench(ScriptedTransport(run=lambda params: next(left).to_wire())) as bench:
         warnings = bench.measure(job, "screening").warnings
-    assert len(warnings) == 4
-    assert "not shown to be steady (in 1 of 3 repeats)" in warnings[0]
-    assert "clock was set back" in warnings[1]
-    assert "throttled 3 times" in warnings[2]
-    assert "frequency fell from 1.5e+09 to 1e+09 Hz" in warnings[3]
+    assert warnings == (
+        "warm-up was not shown to be steady (in 3 of 3 repeats)",
+        "the device's clock was set back meanwhile, and samples were left out (in 1 of 3 repeats)",
+    )
 
 
 def test_conditions_before_and_after_are_kept(open_bench, job):

@@ -169,7 +169,7 @@ class Block:
                 of.put_aside([str(error)], meter=True)
                 self._rest(self._plan.energy_s)
                 continue
-            verdict = validity.verdict(ran, of.first.ran if of.first else None)
+            verdict = validity.verdict(ran, of.first.ran if of.first else None, place.orders.threads)
             if not verdict.invalid:
                 return Repeat(ran, window, verdict.doubts, tuple(self._session.restarts[known:]))
             of.put_aside(verdict.invalid)
