@@ -30,8 +30,9 @@ _LEAST_INFERENCES = 10
 class PhysicalDevice:
     """A Transport to it. ``networks`` holds what is true of each network, by its label; ``of`` makes one of any other.
 
-    Its first sensor is the one that "auto" means. ``delay_s`` is how long a message takes at least, in either direction,
-    and ``jitter_s`` how much longer on average. ``ran`` lists what was run, by label; ``answers`` what it came to.
+    Its first sensor is the one that "auto" means. ``delays_s`` is how long a message takes at least on its way there and on
+    its way back, and ``jitter_s`` how much longer on average. ``ran`` lists what was run, by label, ``answers`` what it came
+    to, and ``windows`` when all windows truly began and ended, by the host's clock.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class PhysicalDevice:
         networks: Mapping[str, Network],
         *sensors: SensorKind,
         seed: int = 0,
-        delay_s: float = 1e-4,
+        delays_s: tuple[float, float] = (1e-4, 1e-4),
         jitter_s: float = 1e-4,
         of: Callable[[Path], Network] | None = None,
     ) -> None:
@@ -48,12 +49,12 @@ class PhysicalDevice:
         self._networks = {_hash(label): (label, network) for label, network in networks.items()}
         self._sensors = by_name(*sensors)
         self._rng = np.random.default_rng(seed)
-        self._delay_s, self._jitter_s = delay_s, jitter_s
+        self._delays_s, self._jitter_s = delays_s, jitter_s
         self._of = of
         self._fates = {key: deque(network.fates) for key, (_, network) in self._networks.items()}
         self.ran: list[str] = []
         self.answers: list[wire.Ran] = []
-        self.watched: list[wire_energy.Watched] = []
+        self.windows: list[tuple[float, float]] = []
 
     def start(self) -> PhysicalChannel:
         """See Transport."""
@@ -68,9 +69,9 @@ class PhysicalDevice:
     def close(self) -> None:
         """See Transport."""
 
-    def travel(self) -> None:
+    def travel(self, *, back: bool) -> None:
         """A message is on its way."""
-        self.world.spend(self._delay_s + self._rng.exponential(self._jitter_s))
+        self.world.spend(self._delays_s[back] + self._rng.exponential(self._jitter_s))
 
     def answer(self, op: str, params: dict[str, Any]) -> dict[str, Any]:
         """What the agent answers. Raises Failure, AgentDied for its own end and AgentTimeout for its silence."""
@@ -86,9 +87,7 @@ class PhysicalDevice:
         if op == "meters":
             return wire_energy.meters_to_wire(tuple(self._found()))
         if op == "watch":
-            watched = self._watch(wire_energy.Watch.from_wire(params))
-            self.watched.append(watched)
-            return watched.to_wire()
+            return self._watch(wire_energy.Watch.from_wire(params)).to_wire()
         if op == "time":
             return self._time(wire_time.Timing.from_wire(params)).to_wire()
         ran = self._run(wire.Run.from_wire(params))
@@ -200,6 +199,9 @@ class PhysicalDevice:
             work, sensors, NOWHERE, least_s=least_s, periods=periods, most_s=most_s, clock=world.device_s
         )
         busy = (world.busy_s() - busy_s) / (world.now_s - began_s) if world.now_s > began_s else 0.0
+        self.windows.append(
+            ((taken.begin_s - world.offset_s) / (1 + world.skew), (taken.end_s - world.offset_s) / (1 + world.skew))
+        )
         return replace(taken, busy_cores=busy, own_cores=own_cores)
 
     def _meters(self, names: Sequence[str]) -> list[Sensor]:
@@ -232,7 +234,7 @@ class PhysicalChannel:
             raise AgentDied(self._end)
         request = wire.decode_request(line)
         if request.op != "ping":  # a ping comes by the real time, and is to change nothing
-            self._device.travel()
+            self._device.travel(back=False)
         try:
             answer = wire.Answer(request.id, self._device.answer(request.op, request.params))
         except Failure as failure:
@@ -243,7 +245,7 @@ class PhysicalChannel:
         except AgentTimeout:
             return
         if request.op != "ping":
-            self._device.travel()
+            self._device.travel(back=True)
         self._lines.append(wire.encode_answer(answer))
 
     def receive(self, timeout_s: float) -> bytes:

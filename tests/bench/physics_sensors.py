@@ -6,9 +6,12 @@ What reads a sensor of power and judges it is the agent's own code, in virtual t
 from __future__ import annotations
 
 import math
+import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,35 +97,49 @@ class Counter:
 
 
 class _Zone:
-    """What the agent reads of a package as files, as far as it is a Path to one."""
+    """A package's folder, as far as the agent needs it: each file holds what is true when its path is asked for."""
 
     def __init__(self, kind: Counter, world: World) -> None:
         self._kind, self._world = kind, world
+        self._memory = os.memfd_create("counter")
+        weakref.finalize(self, os.close, self._memory)
 
     def __truediv__(self, name: str) -> _File:
-        return _File(self._kind, self._world, name)
+        return _File(self, name)
 
     def __str__(self) -> str:
         return "intel-rapl:0"
 
+    def path(self, name: str) -> str:
+        """Of a file that holds now what the one of that name would."""
+        os.ftruncate(self._memory, 0)
+        os.pwrite(self._memory, self._text(name).encode(), 0)
+        return f"/proc/self/fd/{self._memory}"
 
-class _File:
-    def __init__(self, kind: Counter, world: World, name: str) -> None:
-        self._kind, self._world, self._name = kind, world, name
-
-    def read_text(self, encoding: str) -> str:
-        """See pathlib.Path."""
+    def _text(self, name: str) -> str:
         kind, world = self._kind, self._world
-        if self._name == "name":
+        if name == "name":
             return "package-0"
         range_uj = round(kind.range_j * 1e6)
-        if self._name == "max_energy_range_uj":
+        if name == "max_energy_range_uj":
             return str(range_uj)
         world.spend(kind.read_s)
         updated_s = math.floor(world.now_s / kind.period_s) * kind.period_s
         counted_j = kind.gain * world.energy_j(0.0, updated_s)
         shown_j = kind.fault(world.now_s, counted_j) if kind.fault else counted_j
         return str(round(shown_j * 1e6) % range_uj)
+
+
+class _File:
+    def __init__(self, zone: _Zone, name: str) -> None:
+        self._zone, self._name = zone, name
+
+    def __fspath__(self) -> str:
+        return self._zone.path(self._name)
+
+    def read_text(self, encoding: str, errors: str = "strict") -> str:
+        """See pathlib.Path."""
+        return Path(self).read_text(encoding, errors)
 
 
 @dataclass(frozen=True)
