@@ -169,7 +169,7 @@ def test_a_file_of_the_user_s_own_is_left_as_it_is(tmp_path, session):
     assert document["stored"] is False
     assert "is your own file" in document["reason"]
     assert mine.read_text() == FILE
-    table = tables.calibrated(document).partition("[calibration]")[2]
+    table = tables.calibrated(document).rpartition("[calibration]")[2]
     assert tomllib.loads("\n".join(line.strip() for line in table.splitlines())) == document["calibration"]
 
 

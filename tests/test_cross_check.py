@@ -11,8 +11,10 @@ from joulefront.records import EnergyWindow
 IDLE_W, BUSY_W = 2.0, 6.5
 
 
-def window(watts: float, *, window_s: float = 10.0, step_w: float = 0.0, edges_s: float = 0.0) -> EnergyWindow:
-    return EnergyWindow(watts * window_s, window_s, 0, step_w * window_s, 0.01, None, edges_s, 0.0)
+def window(
+    watts: float, *, window_s: float = 10.0, step_w: float = 0.0, edges_s: float = 0.0, gain: float | None = 0.0
+) -> EnergyWindow:
+    return EnergyWindow(watts * window_s, window_s, 0, step_w * window_s, 0.01, gain, edges_s, 0.0)
 
 
 def load(
@@ -82,6 +84,18 @@ def test_what_no_repetition_shows_widens_the_interval() -> None:
     assert math.log(sharp.high / sharp.value) < 1e-4
     assert math.log(coarse.high / coarse.value) == pytest.approx(0.02 / IDLE_W, rel=0.01)
     assert math.log(late.high / late.value) == pytest.approx(2 * 0.05 / 10, rel=0.01)
+
+
+def test_what_the_other_meter_s_scale_may_be_off_by_is_in_the_factor_alone() -> None:
+    idle, busy = (Load([window(watts)] * 5, [window(1.1 * watts, gain=0.01)] * 5) for watts in (IDLE_W, BUSY_W))
+    found = judge(idle, busy).factor
+    assert math.log(found.high / found.value) == pytest.approx(0.01 * 1.96 / math.sqrt(3), rel=0.01)
+    assert idle.ratio.high == pytest.approx(1.1)
+
+
+def test_a_scale_that_nobody_vouches_for_is_said() -> None:
+    idle, busy = (Load([window(watts)] * 5, [window(watts, gain=None)] * 5) for watts in (IDLE_W, BUSY_W))
+    assert any("how far the other meter's scale may be off" in doubt for doubt in judge(idle, busy).doubts)
 
 
 def test_loads_that_are_alike_cannot_tell_an_offset_from_a_factor() -> None:

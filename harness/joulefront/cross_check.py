@@ -75,13 +75,15 @@ def judge(idle: Load, busy: Load) -> Verdict:
     apart = at_idle.high < at_busy.low or at_busy.high < at_idle.low
     if apart:
         shares.append(abs(math.log(at_busy.value / at_idle.value)))
-    factor = _widened(ratio_of_repeats(other, own, paired=True), *shares)
+    factor = _widened(ratio_of_repeats(other, own, paired=True), *shares, _gain(*idle.other, *busy.other))
     doubts = []
     if abs(busy.own_w - idle.own_w) < _APART * idle.own_w:
         doubts.append(
             f"the meter tells {idle.own_w:.3g} W idle and {busy.own_w:.3g} W busy: too close to one another to tell an "
             "offset from a factor"
         )
+    if all(window.gain is None for window in idle.other):
+        doubts.append("nobody says how far the other meter's scale may be off: that is not in the interval")
     doubts += [
         f"{which} tells the same power in every window: its steps do not show, and are not in the interval"
         for which, watts in (("the device's meter", own), ("the other meter", other))
@@ -104,6 +106,14 @@ def _why_not(idle: Load, busy: Load) -> str:
         f"the ratio is {idle.ratio.value:.4g} idle and {busy.ratio.value:.4g} busy, beyond their intervals: the meters differ "
         f"by more than a factor{line}. One of them sees what the other does not, or its zero is off"
     )
+
+
+def _gain(*windows: EnergyWindow) -> float:
+    """Half a 95 % interval of how far a meter's scale is off, as a share: anywhere within its gain (JCGM 100, 4.3.7).
+
+    It is the same at both loads, and tells nothing about how they differ. 0 where nobody says.
+    """
+    return max((1.96 / math.sqrt(3) * window.gain for window in windows if window.gain is not None), default=0.0)
 
 
 def _watts(windows: Sequence[EnergyWindow]) -> list[float]:

@@ -13,6 +13,11 @@ import click
 from joulefront.errors import BenchError
 from joulefront.terminal import as_json_option, devices_option, given, questions, results_only, show
 
+_METERS = (
+    "auto, none, rapl, hwmon[:CHIP[/CHANNEL]], iio[:RAIL], pmic, nvml[:INDEX] or supply:NAME; joulefront devices meters "
+    "shows what there is."
+)
+
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 _file = click.Path(exists=True, dir_okay=False, resolve_path=True)
@@ -29,7 +34,7 @@ def _way_options(verb: Verb) -> Verb:
         click.option("--python", metavar="PATH", help="The device's Python, where it is not python3."),
         click.option("--accept-host-key", "accept", metavar="SHA256:…", help="The fingerprint of its host key."),
         click.option("--key", type=_file, help="The private key's file to log in with."),
-        click.option("--meter", metavar="KIND", help="auto, none, rapl, hwmon, hwmon:CHIP or hwmon:CHIP/CHANNEL."),
+        click.option("--meter", metavar="KIND", help=_METERS),
         click.option("--profile", help="The kind of board, where it is not to be told from what it says."),
     ):
         verb = option(verb)

@@ -83,14 +83,15 @@ def test_words_tell_the_meter_its_factor_the_windows_and_the_parts() -> None:
     assert words["windows"] == "5 of 10 s, 2 idle ones of 5 s"
     assert words["interval from"].startswith("repeats 1.00%, edges 0.10%, gain 9.95%")
     assert words["power"].startswith("3 W, 95 % interval 2.7 to 3.3 W; idle 1 W")
-    assert "gain" not in words
+    assert "scale" not in words
 
 
 def test_a_gain_that_nobody_states_is_said_to_be_left_out() -> None:
     made = measured().energy
     assert made is not None
-    windows = tuple(replace(window, gain=None) for window in made.windows)
-    assert "not in the interval" in said(measured(energy=replace(made, windows=windows, factor=1.0)))["gain"]
+    parts = {"repeats": 0.01, "edges": 0.001}
+    assert "not in the interval" in said(measured(energy=replace(made, parts=parts, factor=1.0)))["scale"]
+    assert "scale" not in said(measured(energy=replace(made, parts={**parts, "calibration": 0.01})))
     assert "multiplied" not in said(measured(energy=replace(made, factor=1.0)))["meter"]
 
 

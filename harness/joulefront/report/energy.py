@@ -47,7 +47,6 @@ def _made(made: Energy) -> dict[str, Any]:
         "parts": dict(made.parts),
         "windows": [_window(window) for window in made.windows],
         "baselines": [_window(window) for window in made.baselines],
-        "gain": max((window.gain for window in made.windows if window.gain is not None), default=None),
     }
 
 
@@ -98,8 +97,8 @@ def _meter(made: Mapping[str, Any]) -> list[tuple[str, str]]:
     if made["parts"]:
         parts = ", ".join(f"{name} {share:.2%}" for name, share in made["parts"].items())
         said.append(("interval from", f"{parts} (halves, as shares of the value, in quadrature)"))
-    if made["gain"] is None:
-        said.append(("gain", "not in the interval: nobody says how far the meter's scale may be off"))
+    if not {"gain", "calibration"} & made["parts"].keys():
+        said.append(("scale", "nobody says how far the meter's may be off: that is not in the interval"))
     return said
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from joulefront.estimates import ratio
 from joulefront.records import Estimate, Measurement
 from joulefront.report.pruned import pruned
-from joulefront.sensitivity_records import Cut, Measured, Part, Sensitivity, ratio
+from joulefront.sensitivity_records import Cut, Measured, Part, Sensitivity
 
 NO_DEVICE = "no device was named, and nothing is estimated: --device measures"
 
