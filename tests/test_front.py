@@ -4,12 +4,14 @@ from dataclasses import replace
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from joulefront.config import LimitsConfig, Objective
 from joulefront.errors import ConfigError, TrainError
 from joulefront.front import beats, front_of, hypervolume, judged, reference_point, unpruned_of, violation
 from joulefront.objectives import MACRO, NAMES
-from joulefront.records import Estimate, Failure, Gene, Space, Trial
+from joulefront.records import Energy, Estimate, Failure, Gene, Space, Trial
 from written import SPACE, measured_trial
 
 BOTH = ("error", "latency_s")
@@ -44,6 +46,72 @@ def test_what_intervals_cannot_tell_apart_is_not_beaten() -> None:
 
 def test_a_lower_error_at_an_equal_latency_beats_though_the_latencies_overlap() -> None:
     assert beats(trial(0, 0.1, 1.0, half_s=0.1), trial(1, 0.2, 1.05, half_s=0.1), BOTH)
+
+
+def test_intervals_that_overlap_a_little_are_apart_by_their_ratio() -> None:
+    quicker, slower = trial(0, 0.1, 1.0, half_s=0.03), trial(1, 0.1, 1.05, half_s=0.03)
+    assert beats(quicker, slower, BOTH)
+    assert not beats(quicker, trial(1, 0.1, 1.03, half_s=0.03), BOTH)
+
+
+def joules(number: int, energy_j: float, meter: str = "rapl", factor: float = 1.0) -> Trial:
+    """Within ± 1 % of its own, and of a meter whose scale may be off by 20 %."""
+    whole = measured_trial(number, SPACE.full, "screen", energy=True)
+    assert whole.measurement
+    parts = {"repeats": 0.01, "gain": 0.2}
+    energy = Energy(meter, "the board", None, "none", Estimate(5.0, 4.0, 6.0), None, parts, (), factor=factor)
+    return replace(
+        whole,
+        objectives={"energy_j": energy_j},
+        intervals={"energy_j": (0.8 * energy_j, 1.2 * energy_j)},
+        measurement=replace(whole.measurement, energy=energy),
+    )
+
+
+def test_the_scale_of_one_meter_tells_nothing_apart_and_that_of_two_does() -> None:
+    assert beats(joules(0, 1.0), joules(1, 1.02), ["energy_j"])
+    assert not beats(joules(0, 1.0), joules(1, 1.01), ["energy_j"])
+    assert not beats(joules(0, 1.0), joules(1, 1.02, meter="joulescope"), ["energy_j"])
+    assert not beats(joules(0, 1.0), joules(1, 1.02, factor=1.1), ["energy_j"])
+
+
+@st.composite
+def noisy(draw: st.DrawFn) -> list[Trial]:
+    """Trials of few different values, so that some are equal, with intervals of all widths."""
+    number = draw(st.integers(1, 7))
+    values = st.sampled_from([0.0, 0.1, 0.11, 0.3, 1e-5, 1e-5 / 3])
+    made = []
+    for index in range(number):
+        latency_s = draw(values)
+        half_s = latency_s * draw(st.floats(0.0, 2.0))
+        ends = (max(0.0, latency_s - half_s), draw(st.sampled_from([latency_s + half_s, float("inf")])))
+        one = trial(index, draw(values), latency_s)
+        made.append(replace(one, intervals={**one.intervals, "latency_s": ends}))
+    return made
+
+
+@given(noisy())
+def test_nothing_beats_what_beats_it_and_no_circle_empties_a_front(trials: list[Trial]) -> None:
+    assert front_of(trials, BOTH)
+    for one in trials:
+        assert not any(beats(one, other, BOTH) and beats(other, one, BOTH) for other in trials)
+    # Taking away what nothing beats leaves a front of the rest, until there is nothing left: there are no circles.
+    left = trials
+    while left:
+        front = front_of(left, BOTH)
+        assert front
+        left = [one for one in left if one not in front]
+
+
+@given(noisy())
+def test_the_front_holds_all_that_is_not_worse_by_value(trials: list[Trial]) -> None:
+    values = [tuple(one.objectives[name] for name in BOTH) for one in trials]
+    best = [
+        one
+        for one, own in zip(trials, values, strict=True)
+        if not any(other != own and all(map(float.__le__, other, own)) for other in values)
+    ]
+    assert {one.number for one in best} <= {one.number for one in front_of(trials, BOTH)}
 
 
 def test_what_is_judged_on_the_same_examples_is_compared_by_its_value() -> None:

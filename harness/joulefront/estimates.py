@@ -22,7 +22,10 @@ def ratio(one: Estimate, other: Estimate) -> Estimate:
     """``one`` by ``other``, two that are independent; infinite where a value is not above 0."""
     if one.value <= 0 or other.value <= 0:
         return Estimate(one.value / other.value if other.value > 0 else math.inf, 0.0, math.inf, _NO_RATIO)
-    return product(one, inverse(other))
+    value = one.value / other.value
+    (below, above), (others_below, others_above) = _distances(one), _distances(other)
+    low, high = math.hypot(below, others_above), math.hypot(above, others_below)
+    return Estimate(value, value * math.exp(-low), value * _exp(high), indicative(one, other))
 
 
 def product(one: Estimate, other: Estimate, *, together: bool = False) -> Estimate:
@@ -62,7 +65,7 @@ def is_below(one: Estimate, other: Estimate) -> bool:
     """
     if one.value <= 0 or other.value <= 0:
         return one.high < other.low
-    return ratio(one, other).high < 1.0
+    return one.value < other.value and ratio(one, other).high < 1.0
 
 
 def indicative(*parts: Estimate) -> str | None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from joulefront import estimates
 from joulefront import objectives as known
-from joulefront.records import Space, Trial
+from joulefront.records import Estimate, Space, Trial
 
 # The error that bounds the hypervolume lies this far above the unpruned network's, so does the loss, and the costs this
 # factor above its.
@@ -44,13 +45,16 @@ def judged(trial: Trial, objectives: Sequence[str], limits: Mapping[str, float])
 def beats(one: Trial, other: Trial, objectives: Sequence[str]) -> bool:
     """Whether ``one`` is at least as good in every objective and, beyond what the intervals leave open, better in one.
 
-    Two trials that are told apart by nothing but differences within their intervals do not beat one another, so that
-    noise alone never drops a network from a front. The *error* and its like are compared by their value: both were judged
-    on the same examples, and the interval of each says how it would differ on others.
+    Better beyond that is what ``estimates.is_below`` says, by the interval of the two trials' ratio; whatever is off in all
+    joules of one meter alike does not enter. Two trials that are told apart by nothing but differences within it do not
+    beat one another, so that noise alone never drops a network from a front. The *error* and its like are compared by
+    their value: both were judged on the same examples, and the interval of each says how it would differ on others.
+
+    Nothing beats itself, and trials never beat one another in a circle: that takes equal values in everything.
     """
     if any(one.objectives[name] > other.objectives[name] for name in objectives):
         return False
-    return any(_upper(one, name) < _lower(other, name) for name in objectives)
+    return any(_is_below(one, other, name) for name in objectives)
 
 
 def front_of(trials: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
@@ -160,14 +164,22 @@ def _worse(name: str, value: float) -> float:
     return value * _COST_FACTOR
 
 
-def _lower(trial: Trial, name: str) -> float:
-    return _ends(trial, name)[0]
+def _is_below(one: Trial, other: Trial, name: str) -> bool:
+    if name in known.JUDGED:
+        return one.objectives[name] < other.objectives[name]
+    common = name == "energy_j" and _have_one_meter(one, other)
+    return estimates.is_below(_estimate(one, name, common), _estimate(other, name, common))
 
 
-def _upper(trial: Trial, name: str) -> float:
-    return _ends(trial, name)[1]
+def _have_one_meter(one: Trial, other: Trial) -> bool:
+    energies = [trial.measurement.energy for trial in (one, other) if trial.measurement]
+    meters = {(energy.meter, energy.covers, energy.factor) for energy in energies if energy}
+    return len(meters) == 1 and len(energies) == 2 and None not in energies
 
 
-def _ends(trial: Trial, name: str) -> tuple[float, float]:
-    alone = (trial.objectives[name],) * 2
-    return alone if name in known.JUDGED else trial.intervals.get(name, alone)
+def _estimate(trial: Trial, name: str, common: bool) -> Estimate:
+    """An objective as it was estimated; without the parts that are ``common`` to all joules by one meter, if they are."""
+    value = trial.objectives[name]
+    found = Estimate(value, *trial.intervals.get(name, (value, value)))
+    energy = trial.measurement.energy if trial.measurement else None
+    return estimates.within_one_meter(found, energy) if common and energy else found

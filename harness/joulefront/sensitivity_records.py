@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from joulefront.estimates import ratio
 from joulefront.records import Estimate, Failure, Measurement, Pruning, Score
 
 
@@ -90,15 +90,3 @@ class Sensitivity:
     interval_reason: str | None
     left_alone: Mapping[str, str]
     measured: Measured | None = None
-
-
-def ratio(one: Estimate, other: Estimate) -> Estimate:
-    """One quantity by another, with a 95 % interval by the delta method on its logarithm; both values above 0."""
-    factor = math.exp(math.hypot(_relative(one), _relative(other)))
-    value = one.value / other.value
-    return Estimate(value, value / factor, value * factor)
-
-
-def _relative(estimate: Estimate) -> float:
-    """Half of its interval, as a share."""
-    return (estimate.high - estimate.low) / 2 / estimate.value

@@ -13,7 +13,7 @@ from joulefront.report.sensitivity_document import document
 from joulefront.report.sensitivity_figure import draw
 from joulefront.report.sensitivity_table import compact, points, table
 from joulefront.report.visible import all_visible
-from joulefront.sensitivity_records import Cut, Measured, Part, Sensitivity, ratio
+from joulefront.sensitivity_records import Cut, Measured, Part, Sensitivity
 from joulefront.terminal import show
 
 
@@ -99,12 +99,6 @@ def test_columns_of_what_was_not_measured_are_absent(capsys: pytest.CaptureFixtu
     assert "latency, ms" not in text
     assert "mJ" not in text
     assert "no device was named, and nothing is estimated" in " ".join(text.split())
-
-
-def test_a_ratio_is_as_unsure_as_both_together() -> None:
-    share = ratio(Estimate(1.0, 0.97, 1.03), Estimate(2.0, 1.92, 2.08))
-    assert share.value == 0.5
-    assert (share.low, share.high) == pytest.approx((0.5 / 1.0513, 0.5 * 1.0513), abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from joulefront.records import Estimate, Trial, Visit
+from joulefront import estimates
+from joulefront.records import Trial, Visit
 from joulefront.results import Results
 
 
@@ -14,8 +14,7 @@ from joulefront.results import Results
 class Drift:
     """The latency of the study's canary in one ``session`` of visits, by what it was in the study.
 
-    ``interval`` is the ratio's 95 % interval, from those of both latencies by the delta method on its logarithm; they are
-    ``apart`` where it does not hold 1. (Whether the two intervals overlap would tell less: Schenker and Gentleman 2001.)
+    ``interval`` is the ratio's 95 % interval (``estimates.ratio``); the two latencies are ``apart`` where it does not hold 1.
     """
 
     session: str
@@ -66,12 +65,6 @@ def drift_of(study: Results) -> list[Drift]:
     for visit in study.visits:
         before, now = own.get(visit.number), visit.measurement
         if is_canary(visit, study) and before and now:
-            ratio = now.latency_s.value / before.latency_s.value
-            factor = math.exp(math.hypot(_relative(now.latency_s), _relative(before.latency_s)))
-            found.append(Drift(visit.session, ratio, (ratio / factor, ratio * factor)))
+            ratio = estimates.ratio(now.latency_s, before.latency_s)
+            found.append(Drift(visit.session, ratio.value, (ratio.low, ratio.high)))
     return sorted(found, key=lambda one: one.session)
-
-
-def _relative(estimate: Estimate) -> float:
-    """Half of its interval, as a share."""
-    return (estimate.high - estimate.low) / 2 / estimate.value
