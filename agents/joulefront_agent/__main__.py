@@ -1,8 +1,9 @@
 """The agent: one process a session, JSON lines on stdin and stdout, everything else to stderr.
 
 Started as ``python -m joulefront_agent --runtime /path/to/libtvm_runtime.so``. It ends at the end of its input, or when
-it has heard nothing for a while, and its child ends with it. With ``--lock FILE --session TOKEN`` it is the only one that
-measures: where another session has the lock, it answers nothing but that.
+it has heard nothing for a while; its child ends with it, and the cores' governor is what it was before. With
+``--lock FILE --session TOKEN`` it is the only one that measures: where another session has the lock, it answers nothing
+but that.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import contextlib
 import logging
 import os
 import select
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, BinaryIO
 
-from joulefront_agent import conditions, lock, machine, sensors, window, wire
+from joulefront_agent import conditions, governor, install, lock, machine, sensors, window, wire
 from joulefront_agent.runner import Runner
 from joulefront_agent.wire_energy import Watch, meters_to_wire
 from joulefront_agent.wire_time import Timing
@@ -30,7 +33,7 @@ class Agent:
     """Serves one session. ``answers`` is where its lines go; ``refusal`` is why nothing may be measured, if so.
 
     ``used`` are the folders that it was shipped in: each run marks them as used now, so that no other version's
-    provisioning sweeps them (see install.py).
+    provisioning sweeps them (see install.py). ``work`` is the folder for what has to survive it.
     """
 
     def __init__(
@@ -40,12 +43,16 @@ class Agent:
         answers: BinaryIO,
         refusal: wire.Failure | None = None,
         used: Sequence[Path] = (),
+        *,
+        work: Path,
     ) -> None:
         self._runner = runner
         self._root = root
         self._answers = answers
         self._refusal = refusal
         self._used = used
+        self._work = work
+        self._held = contextlib.ExitStack()
         self._lock = threading.Lock()
         self._silence_s = wire.SILENCE_S
         self._running: threading.Thread | None = None
@@ -76,6 +83,7 @@ class Agent:
             self._runner.stop()
             if self._running is not None:
                 self._running.join()
+            self._held.close()
 
     def _handle(self, line: bytes) -> None:
         """Answer one line, or start what will."""
@@ -103,7 +111,9 @@ class Agent:
         if request.op == "hello":
             hello = wire.Hello.from_wire(request.params)
             self._silence_s = hello.silence_s
-            return machine.facts(self._root, hello.meter)
+            facts = machine.facts(self._root, hello.meter)
+            self._held.close()
+            return {**facts, **self._held.enter_context(governor.hold(self._root, self._work, hello.governor))}
         if request.op == "clock":
             return {"raw_s": window.raw_s()}
         return conditions.read(self._root) if request.op == "conditions" else {}
@@ -170,18 +180,34 @@ def main() -> int:
     if given.lock is not None and not given.session:
         parser.error("--lock needs --session")
     logging.basicConfig(stream=sys.stderr, format="joulefront_agent: %(message)s")
+    signal.signal(signal.SIGTERM, _end)
+    root = Path(given.root)
+    work = given.lock.parent if given.lock is not None else _work_folder()
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # whatever a library prints is no answer
         refusal = None
         try:
             if given.lock is not None:
                 lock.take(given.lock, given.session)  # held until this process ends
+            governor.restore(root, work)
         except wire.Failure as failure:
             refusal = failure
         # Where there is a lock, what was shipped lies beside it.
         used = [path for path in map(Path, sys.path) if given.lock is not None and path.parent == given.lock.parent]
-        Agent(Runner(given.runtime, given.root), Path(given.root), answers, refusal, used).serve(0)
+        Agent(Runner(given.runtime, given.root), root, answers, refusal, used, work=work).serve(0)
     return 0
+
+
+def _work_folder() -> Path:
+    try:
+        return install.work_folder()
+    except RuntimeError:  # a user without a home: what is there goes with the session
+        return Path.cwd()
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End in order: what was set is set back."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

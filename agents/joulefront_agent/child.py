@@ -73,12 +73,13 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     from joulefront_agent.network import Network
     from joulefront_agent.runtime import Runtime
 
-    began_s = window.raw_s()
+    began_s, load = window.raw_s(), Load(root)
     allowed = os.sched_getaffinity(0)
     used = cores.fastest(root, run.threads)
     # Sampling is to take nothing from the network, where there is another core for it.
     meters = _sensors(root, run.meters, allowed.difference(used) or allowed) if run.energy_s else []
-    before = {**conditions.read(root), "cores": ",".join(map(str, used)) if run.pin_threads else None}
+    pinned = used if run.pin_threads else None
+    before = conditions.read(root, pinned)
     Runtime(runtime)  # so that it is there, and its memory counts as none of the network's
     memory = Peak(root)
     network = Network(runtime, run.library, run.inputs)
@@ -87,7 +88,6 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     memory_b, memory_reason = memory.added_b()
     outputs = network.outputs() if run.outputs else ()
     warm_up_s, steady = timing.warm_up(network.time, run.warm_up_s)
-    load = Load(root)
     samples_s, steps = timing.sample(network.time, run.sample_s, run.samples, run.sample_limit_s)
     others_cores = load.others_cores()
     taken = _window(network, max(statistics.median(samples_s), _LEAST_S), run, meters, root) if run.energy_s else None
@@ -103,7 +103,7 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
         memory_b,
         memory_reason,
         before,
-        conditions.read(root),
+        conditions.read(root, pinned),
     )
 
 

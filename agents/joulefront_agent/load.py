@@ -8,6 +8,9 @@ from time import monotonic
 
 from joulefront_agent import conditions
 
+_TICKS_S = 0.04
+_TOLD_CORES = 0.1
+
 
 class Load:
     """What the cores did since this was made. ``root`` is where /proc is."""
@@ -30,9 +33,15 @@ class Load:
         return max(0.0, _own() - self._own_s) / self._span_s()
 
     def others_cores(self) -> float | None:
-        """How many all others took. The kernel counts in ticks of 10 ms, each whole: what is less is not seen."""
+        """How many all others took; None where the kernel does not say, or after too short a time to tell.
+
+        The kernel counts what the cores did and what this process did in ticks of 10 ms, user's and system's time apart,
+        and tells whole ones only: a difference of the two may be off by four, which are to be less than a tenth of a core.
+        """
         busy = self.busy_cores()
-        return None if busy is None else max(0.0, busy - self.own_cores())
+        if busy is None or self._span_s() * _TOLD_CORES < _TICKS_S:
+            return None
+        return max(0.0, busy - self.own_cores())
 
     def _span_s(self) -> float:
         return max(monotonic() - self._began_s, 1e-9)

@@ -70,14 +70,15 @@ class Runner:
         """
         verify(timing.library, timing.sha256, self._verified)
         root, tally = Path(self._root), Tally(timing)
-        used = ",".join(map(str, cores.fastest(root, timing.threads)))
-        before = {**conditions.read(root), "cores": used if timing.pin_threads else None}
+        used = cores.fastest(root, timing.threads)
+        pinned = used if timing.pin_threads else None
+        before = conditions.read(root, pinned)
         while (rest := tally.rest()) is not None:
             request = wire.encode_request(wire.Request(number, "time", rest.to_wire())) + b"\n"
             with self._started() as child:
                 if _followed(Stream(child, request), child, rest, tally):
                     break
-        return tally.timed(before, conditions.read(root))
+        return tally.timed(before, conditions.read(root, pinned))
 
     @contextlib.contextmanager
     def _started(self) -> Iterator[subprocess.Popen[bytes]]:

@@ -24,6 +24,7 @@ from joulefront_agent.wire_energy import Window
 
 __all__ = [
     "CANDIDATE_KINDS",
+    "GOVERNORS",
     "LINE_LIMIT_B",
     "OPS",
     "PING_S",
@@ -59,6 +60,9 @@ LINE_LIMIT_B = 1 << 28
 """A longer line is not protocol, in bytes."""
 
 OPS = ("hello", "conditions", "clock", "meters", "run", "time", "watch", "ping")
+
+GOVERNORS = ("performance", "keep")
+"""What a session may ask for."""
 
 CANDIDATE_KINDS = ("OutOfMemory", "Crashed", "Hung")
 """The kinds of a run's error for which the network itself may be to blame."""
@@ -168,7 +172,7 @@ class Ran:
     but for those, ``clock_steps`` of them, during which the device's clock was set back.
     ``steady`` says whether warm-up met its test. ``memory_b`` is the most memory that the network added to the process
     while it was loaded and first run, in bytes, or None with a ``memory_reason``. ``others_cores`` is how many cores' time
-    others took on average while it was sampled, None where the kernel does not say. ``window`` is there when it was asked
+    others took on average until it was sampled, None where that cannot be told. ``window`` is there when it was asked
     for. ``took_s`` is how long all of it took. ``before`` and ``after`` are the machine's conditions.
     """
 
@@ -257,17 +261,20 @@ def decode_answer(line: bytes) -> Answer:
 
 @dataclass(frozen=True)
 class Hello:
-    """What the harness says first: after how long a silence the agent is to end, in s, and which ``meter`` to read.
+    """What the harness says first: after how long a silence the agent is to end, in s, which ``meter`` to read, and which
+    frequency ``governor`` the cores are to have as long as it lives.
 
-    A meter is "auto", "none", or the name of a sensor as the agent's facts list them, such as "hwmon:ina226".
+    A meter is "auto", "none", or the name of a sensor as the agent's facts list them, such as "hwmon:ina226"; a governor
+    is "performance", or "keep" for what they have.
     """
 
     silence_s: float
     meter: str
+    governor: str = "keep"
 
     def to_wire(self) -> dict[str, Any]:
         """As JSON's values, with the harness's version."""
-        return {"version": VERSION, "silence_s": self.silence_s, "meter": self.meter}
+        return {"version": VERSION, **{name: getattr(self, name) for name in self.__dataclass_fields__}}
 
     @classmethod
     def from_wire(cls, params: dict[str, Any]) -> Hello:
@@ -276,11 +283,14 @@ class Hello:
         version = params.get("version")
         if version != VERSION:
             raise WireError(f"the harness speaks version {version!r:.20} of the protocol, this agent version {VERSION}")
-        table = table_of(params, "hello", ("version", "silence_s", "meter"))
+        table = table_of(params, "hello", ("version", *cls.__dataclass_fields__))
         silence_s = float(take(table["silence_s"], "silence_s", float, least=0))
         if silence_s > _MOST_SILENCE_S:
             raise WireError(f"silence_s: expected {_MOST_SILENCE_S:g} or less, not {silence_s:g}")
-        return cls(silence_s, take(table["meter"], "meter", str))
+        governor = take(table["governor"], "governor", str)
+        if governor not in GOVERNORS:
+            raise WireError(f"governor: expected one of {', '.join(GOVERNORS)}, not {governor[:40]!r}")
+        return cls(silence_s, take(table["meter"], "meter", str), governor)
 
 
 def _dump(value: dict[str, Any]) -> bytes:

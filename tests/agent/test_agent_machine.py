@@ -20,11 +20,13 @@ from fake_machine import (
 import joulefront_agent
 from joulefront_agent import conditions, identity, machine, wire
 
+CPU = "sys/devices/system/cpu"
 BOARD = {
     "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "ondemand",
     "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "performance",
     "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": 600000,
     "sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": 1500000,
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_min_freq": 600000,
     "sys/devices/system/cpu/cpu1/cpufreq/scaling_max_freq": 1800000,
     "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": 3,
     "sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count": 4,
@@ -42,11 +44,16 @@ BOARD = {
 
 def test_conditions_of_a_board(tmp_path):
     assert conditions.read(write(tmp_path, BOARD)) == {
+        "cores": None,
         "governor": "ondemand,performance",
         "frequency_hz": 1.5e9,
+        "frequency_low_hz": 6e8,
+        "frequency_min_hz": 6e8,
         "frequency_max_hz": 1.8e9,
+        "boost": None,
         "temperature_c": pytest.approx(48.312),
         "throttles": 7,
+        "throttled": None,
         "load_1min": 0.52,
         "cpu_busy_s": pytest.approx(1.7),
         "cpu_total_s": pytest.approx(10.2),
@@ -56,8 +63,90 @@ def test_conditions_of_a_board(tmp_path):
     }
 
 
+def test_the_clock_is_that_of_the_cores_that_a_network_runs_on(tmp_path):
+    found = conditions.read(write(tmp_path, BOARD), [1])
+    assert (found["cores"], found["governor"]) == ("1", "performance")
+    assert (found["frequency_hz"], found["frequency_low_hz"], found["frequency_min_hz"]) == (1.5e9, 1.5e9, None)
+    assert found["throttles"] == 7  # heat is the whole processor's
+
+
 def test_what_a_machine_does_not_tell_is_none(tmp_path):
     assert set(conditions.read(tmp_path).values()) == {None}
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "<unknown>", "", "9" * 5000])
+def test_what_is_no_number_is_none_and_can_travel(tmp_path, text):
+    found = conditions.read(write(tmp_path, dict.fromkeys(BOARD, text)))
+    wire.encode_answer(wire.Answer(1, wire.plain(found, "conditions")))
+    numbers = {name: value for name, value in found.items() if name not in ("governor", "kernel")}
+    assert set(numbers.values()) == {None}
+    assert conditions.memory(tmp_path, "MemTotal") is None
+
+
+@pytest.mark.parametrize("line", ["MemTotal:", "MemTotal: x kB", "MemTotal: -1 kB", "MemTotal: nan"])
+def test_a_machine_that_tells_no_memory(tmp_path, line):
+    assert conditions.memory(write(tmp_path, {"proc/meminfo": line}), "MemTotal") is None
+
+
+@pytest.mark.parametrize(
+    ("tree", "boost"),
+    [
+        ({f"{CPU}/cpufreq/boost": 1}, 1),
+        ({f"{CPU}/cpufreq/boost": 0}, 0),
+        ({f"{CPU}/intel_pstate/no_turbo": 1}, 0),
+        ({f"{CPU}/intel_pstate/no_turbo": 0}, 1),
+        ({f"{CPU}/cpufreq/policy0/scaling_driver": "amd-pstate-epp"}, 1),
+        ({f"{CPU}/cpufreq/policy0/scaling_driver": "amd-pstate-epp", f"{CPU}/cpufreq/boost": 0}, 0),
+        ({f"{CPU}/cpufreq/policy0/scaling_driver": "cpufreq-dt"}, None),
+        ({f"{CPU}/cpufreq/boost": "x"}, None),
+    ],
+)
+def test_whether_a_processor_may_go_beyond_its_clock(tmp_path, tree, boost):
+    assert conditions.read(write(tmp_path, tree))["boost"] == boost
+
+
+def vcgencmd(root, script):
+    """A command of that name, which notes how often it was asked."""
+    path = write(root, {"usr/bin/vcgencmd": f'#!/bin/sh\necho "$@" >> "{root}/asked"\n{script}'}) / "usr/bin/vcgencmd"
+    path.chmod(0o755)
+    return lambda: (root / "asked").read_text().splitlines()
+
+
+def test_a_raspberry_pi_says_whether_it_is_throttled(tmp_path):
+    asked = vcgencmd(tmp_path, "echo throttled=0x50005")
+    assert [conditions.read(tmp_path)["throttled"] for _ in range(2)] == [0x50005] * 2
+    assert asked() == ["get_throttled"] * 2
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["echo VCHI initialization failed; exit 1", "echo throttled=", "echo throttled=0xnan", "exit 0", "kill $$"],
+)
+def test_firmware_that_does_not_answer_is_asked_once(tmp_path, script):
+    asked = vcgencmd(tmp_path, script)
+    assert [conditions.read(tmp_path)["throttled"] for _ in range(3)] == [None] * 3
+    assert asked() == ["get_throttled"]
+
+
+def test_firmware_that_hangs_is_not_waited_for(tmp_path, monkeypatch):
+    limits = []
+
+    def said(path, *arguments, limit_s):
+        limits.append(limit_s)
+        raise OSError(f"{path} does not answer within {limit_s:g} s")
+
+    monkeypatch.setattr(conditions.command, "said", said)
+    vcgencmd(tmp_path, "exit 1")
+    assert [conditions.read(tmp_path)["throttled"] for _ in range(3)] == [None] * 3
+    assert limits == [1.0]
+
+
+def test_a_command_that_is_not_there_is_looked_for_once(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(conditions.command, "find", lambda root, name: found.append(name))
+    for _ in range(3):
+        conditions.read(tmp_path)
+    assert found == ["vcgencmd"]
 
 
 def test_facts_of_a_board(tmp_path):

@@ -23,7 +23,7 @@ def test_any_error_is_answered(tmp_path, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(conditions, "read", fail)
-    agent = Agent(None, tmp_path, out := io.BytesIO())
+    agent = Agent(None, tmp_path, out := io.BytesIO(), work=tmp_path)
     answer = answers(agent, out, wire.Request(3, "conditions", {}))
     assert (answer.id, answer.error.kind, answer.error.message) == (3, "AgentError", f"{type(error).__name__}: odd")
 
@@ -33,7 +33,7 @@ def test_a_run_that_got_no_thread_leaves_the_agent_free(tmp_path, monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("threading.Thread.start", fail)
-    agent = Agent(None, tmp_path, out := io.BytesIO())
+    agent = Agent(None, tmp_path, out := io.BytesIO(), work=tmp_path)
     run = wire.Run("/x.so", "0" * 64, (), 1, True, False, 0.0, 0.0, 1, 0.0, 0.0, 0, 15.0, ("auto",), 0.0)
     for _ in range(2):
         assert "can't start new thread" in answers(agent, out, wire.Request(1, "run", run.to_wire())).error.message
@@ -45,4 +45,4 @@ def test_a_harness_that_is_gone_is_not_answered(tmp_path, monkeypatch):
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        Agent(None, tmp_path, Gone())._handle(b"{}")
+        Agent(None, tmp_path, Gone(), work=tmp_path)._handle(b"{}")

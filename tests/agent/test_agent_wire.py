@@ -150,7 +150,8 @@ def test_what_ran_is_checked_as_well(key, value):
 
 
 def test_another_version_is_named():
-    assert wire.Hello.from_wire(wire.Hello(30.0, "auto").to_wire()) == wire.Hello(30.0, "auto")
+    hello = wire.Hello(30.0, "auto", "performance")
+    assert wire.Hello.from_wire(hello.to_wire()) == hello
     with pytest.raises(wire.WireError, match=f"version 99 of the protocol, this agent version {wire.VERSION}"):
         wire.Hello.from_wire({"version": 99, "something": "new"})
 
@@ -158,6 +159,11 @@ def test_another_version_is_named():
 def test_a_silence_of_more_than_a_day_is_refused():
     with pytest.raises(wire.WireError, match=r"silence_s: expected 86400 or less, not 1e\+300"):
         wire.Hello.from_wire(wire.Hello(1e300, "auto").to_wire())
+
+
+def test_a_governor_that_no_session_may_ask_for_is_refused():
+    with pytest.raises(wire.WireError, match="governor: expected one of performance, keep, not 'powersave'"):
+        wire.Hello.from_wire(wire.Hello(30.0, "auto", "powersave").to_wire())
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bool", 1), ("uint8", 1), ("int64", 8), ("bfloat16", 2)])

@@ -11,6 +11,7 @@ from joulefront.bench.blame import Blame
 from joulefront.bench.orders import Orders
 from joulefront.bench.session import Session
 from joulefront.bench.statistics import median_latency
+from joulefront.bench.validity import throttled
 from joulefront.errors import CandidateError
 from joulefront.records import Failure, FunctionTime, Job, Provenance
 from joulefront_agent import wire
@@ -63,13 +64,6 @@ class Functions:
             else FunctionTime(self._provenance, median_latency([[seconds] for seconds in one]), one, warnings)
             for one in timed.functions
         )
-
-
-def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """That the processor was slowed down by heat between two readings of the conditions, in words."""
-    if before["throttles"] is not None and after["throttles"] is not None and after["throttles"] > before["throttles"]:
-        return [f"the processor was throttled {after['throttles'] - before['throttles']} times meanwhile"]
-    return []
 
 
 def restarted(losses: list[str]) -> list[str]:

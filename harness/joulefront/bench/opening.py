@@ -29,6 +29,6 @@ def opened(device: Device) -> Iterator[Session]:
         where = f"device {device.name}: [transport]"
         transport: Transport = plugins.build(device.transport, TRANSPORTS, folder=Path.cwd(), where=where)
         stack.callback(transport.close)
-        session = stack.enter_context(Session(transport, device.sensor))
+        session = stack.enter_context(Session(transport, device.sensor, device.governor))
         stack.enter_context(lock.hold(device.name, machine=str(session.facts["machine"])))
         yield session

@@ -37,9 +37,9 @@ class Session:
     and ``boot`` changes when the machine boots. A thread keeps an idle agent alive.
     """
 
-    def __init__(self, transport: Transport, meter: str) -> None:
+    def __init__(self, transport: Transport, meter: str, governor: str = "keep") -> None:
         self._transport = transport
-        self._meter = meter
+        self._hello = wire.Hello(wire.SILENCE_S, meter, governor)
         self._channel: Channel | None = None
         self._lock = threading.Lock()
         self._last_id = 0
@@ -166,8 +166,7 @@ class Session:
         """A new agent that speaks our protocol, and what it says about its machine."""
         self._channel = channel = self._transport.start()
         try:
-            hello = wire.Hello(wire.SILENCE_S, self._meter)
-            facts = self._plain(self._exchange(channel, "hello", hello.to_wire(), _HELLO_S))
+            facts = self._plain(self._exchange(channel, "hello", self._hello.to_wire(), _HELLO_S))
             if facts.get("protocol") != wire.VERSION:
                 raise WireMismatch(
                     f"the agent speaks version {facts.get('protocol')!r} of the protocol, this harness {wire.VERSION}"

@@ -1,11 +1,19 @@
-"""What makes a repeat no measurement, and what makes it doubtful."""
+"""What makes a repeat no measurement, and what only makes it doubtful."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from joulefront.bench.functions import throttled
+from joulefront.bench import firmware
 from joulefront_agent import wire
+
+_MOST_FALL = 0.02
+_MOST_RISE_K = 10.0
+_LEAST_OTHERS, _OTHERS_A_CORE, _MOST_OTHERS = 0.1, 0.01, 0.5
+_MOST_SHARED = 0.5
+_NO_NUMBER = 1e300  # an integer may be beyond every float
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +24,112 @@ class Verdict:
     doubts: tuple[str, ...] = ()
 
 
-def verdict(ran: wire.Ran, first: wire.Ran | None) -> Verdict:
-    """Judge a repeat by what it tells; ``first`` is the first one of the same network that counts."""
-    doubts = []
+def verdict(ran: wire.Ran, first: wire.Ran | None = None, threads: int = 1) -> Verdict:
+    """Judge a repeat of a network with so many ``threads``; ``first`` is the first one of the same network that counts.
+
+    A repeat is invalid when it shows another machine than was asked for: a processor that was throttled, a governor that
+    changed, a clock that is to be steady and fell by more than 2 %, or other work on the network's own cores. What may be
+    of no consequence is a doubt. What the device does not tell is neither.
+    """
+    before, after = ran.before, ran.after
+    since = first.after if first else {}
+    invalid, doubts = throttled(before, after), []
+    for was in (before.get("governor"), since.get("governor")):
+        if was and after.get("governor") and was != after["governor"]:
+            invalid.append(f"the governor was changed from {_shown(was)} to {_shown(after['governor'])}")
+            break
+    fell = _fall(before, after, since)
+    if fell and is_steady(after):
+        invalid.append(fell)
+    elif fell:
+        doubts.append(f"the processor's frequency fell by more than {_MOST_FALL:.0%}, as it may: its clock is not held")
+    shared, taken = _others(ran, threads)
+    invalid += shared
+    doubts += taken
     if not ran.steady:
         doubts.append("warm-up was not shown to be steady")
     if ran.clock_steps:
         doubts.append("the device's clock was set back meanwhile, and samples were left out")
-    doubts += throttled(ran.before, ran.after)
-    first_hz, last_hz = first.after["frequency_hz"] if first else None, ran.after["frequency_hz"]
-    if first_hz and last_hz and last_hz < 0.98 * first_hz:
-        doubts.append(f"the processor's frequency fell from {first_hz:.3g} to {last_hz:.3g} Hz between repeats")
-    return Verdict((), tuple(doubts))
+    cool_c, hot_c = _number(before, "temperature_c"), _number(after, "temperature_c")
+    if cool_c is not None and hot_c is not None and hot_c - cool_c > _MOST_RISE_K:
+        doubts.append(f"it got hotter by more than {_MOST_RISE_K:g} K in one repeat")
+    return Verdict(tuple(invalid), tuple(doubts))
+
+
+def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """That the processor was slowed down by heat or for want of power between two readings of the conditions, in words."""
+    said = []
+    was, now = _number(before, "throttles"), _number(after, "throttles")
+    if was is not None and now is not None and now > was:
+        said.append(f"the processor was throttled {now - was:.0f} times meanwhile")
+    bits = firmware.meanwhile(_bits(before), _bits(after))
+    if bits:
+        said.append(f"the firmware says: {firmware.words(bits)}")
+    return said
+
+
+def is_steady(conditions: Mapping[str, Any]) -> bool:
+    """Whether the clock has nothing to choose: the highest that is allowed, or a single one, and none beyond it."""
+    lowest, highest = _number(conditions, "frequency_min_hz"), _number(conditions, "frequency_max_hz")
+    is_single = lowest is not None and lowest == highest
+    return (conditions.get("governor") == "performance" or is_single) and conditions.get("boost") != 1
+
+
+def _fall(before: Mapping[str, Any], after: Mapping[str, Any], since: Mapping[str, Any]) -> str | None:
+    """That the clock fell: during the repeat, since the first one that counts, or, a steady one, below what was asked for.
+
+    The slowest core counts where the clock is steady; otherwise idle ones are slower, and it is the quickest.
+    """
+    steady = is_steady(after)
+    name = "frequency_low_hz" if steady and _number(after, "frequency_low_hz") is not None else "frequency_hz"
+    # Of unlike cores, the quickest was asked for the most.
+    asked = (_number(after, "frequency_hz"), _number(after, "frequency_max_hz") if steady else None)
+    for now_hz, was_hz, what in (
+        (_number(after, name), _number(before, name), "fell meanwhile"),
+        (_number(after, name), _number(since, name), "fell since the first repeat"),
+        (*asked, "is not what was asked for"),
+    ):
+        if now_hz is not None and was_hz is not None and now_hz < (1 - _MOST_FALL) * was_hz:
+            return f"the processor's frequency {what}: {now_hz:.4g} Hz, not {was_hz:.4g} Hz"
+    return None
+
+
+def _others(ran: wire.Ran, threads: int) -> tuple[list[str], list[str]]:
+    """That others worked on the network's own cores while it was timed or had its energy window; or on other ones.
+
+    A tenth of a core counts; of large machines, which do a little by themselves, a hundredth of the cores, but half a
+    core at most. What is more than half a core beyond those that the network left free was taken from the network.
+    """
+    cores = _number(ran.after, "cpu_cores") or 1.0
+    bound = min(max(_LEAST_OTHERS, _OTHERS_A_CORE * cores), _MOST_OTHERS)
+    free = max(0.0, cores - threads)
+    shared, taken = [], []
+    for what, others in (("it was timed", ran.others_cores), ("its energy was measured", _others_in(ran))):
+        if others is not None and others > free + _MOST_SHARED:
+            shared.append(
+                f"other work took {others:.2g} of {cores:.0f} cores, the network's own among them, while {what}"
+            )
+        elif others is not None and others > bound:
+            taken.append(f"other work took more than {bound:.2g} of {cores:.0f} cores while {what}")
+    return shared, taken
+
+
+def _others_in(ran: wire.Ran) -> float | None:
+    """How many cores' time others took in the energy window."""
+    window = ran.window
+    return None if window is None or window.busy_cores is None else window.busy_cores - window.own_cores
+
+
+def _bits(conditions: Mapping[str, Any]) -> int | None:
+    bits = conditions.get("throttled")
+    return bits if isinstance(bits, int) and not isinstance(bits, bool) else None
+
+
+def _number(conditions: Mapping[str, Any], key: str) -> float | None:
+    """A figure that the device told; whatever else it said there is none."""
+    value = conditions.get(key)
+    return float(value) if isinstance(value, int | float) and abs(value) < _NO_NUMBER else None
+
+
+def _shown(text: Any) -> str:
+    return repr(str(text)[:40])
