@@ -26,6 +26,7 @@ def show(name: str) -> dict[str, Any]:
         "description": device.description,
         "arguments": device.transport.arguments,
         "meter": device.meter if isinstance(device.meter, str) else device.meter.kind,
+        "calibration": device.calibration.model_dump() if device.calibration else None,
         "checked": device.checked.at if device.checked else None,
         "notes": list(board.notes) if board else [],
         "facts": dict(device.facts),

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from joulefront.canary import Canary
 from joulefront.records import Estimate, Measurement
 from joulefront.report import documents, energy, tables
 from joulefront.report.axes import AXES, interval, provenance, titled, value
+from joulefront.report.headline import remarks
 from joulefront.report.hover import hover
 from joulefront.report.journey import document as journey
 from joulefront.report.journey import lines
@@ -181,3 +183,47 @@ def test_the_folder_s_card_has_them_too(tmp_path: Path) -> None:
     assert found["windows"] == 5
     assert found["net_j"]["provenance"] == found["energy_delay_js"]["provenance"] == "simulated"
     assert card._energy(measured(energy=None)) is None
+
+
+def test_drift_of_the_reference_is_loud_and_is_in_the_documents(results: Results) -> None:
+    quiet = Canary(4, "screen", 0, "2026-01-01T00:00:00+00:00", Estimate(1.001, 0.99, 1.012), None, "simulated")
+    drifted = replace(quiet, before=7, latency=Estimate(1.08, 1.06, 1.1), energy=Estimate(1.02, 0.99, 1.05))
+    still, moved = replace(results, canaries=(quiet,)), replace(results, canaries=(quiet, drifted))
+    assert documents.front(results)["drift"] == []
+    assert (
+        "",
+        "The reference was measured again once, and no drift was seen: 1.001 to 1.001 times its first latency.",
+    ) in (remarks(still))
+    (loud,) = [text for kind, text in remarks(moved) if kind == "loud" and "drifted" in text]
+    assert "2 times, and differed 1 times beyond the intervals, by a factor of 1.08 before trial 7" in loud
+    document = documents.front(moved)["drift"]
+    assert [again["apart"] for again in document] == [[], ["latency_s"]]
+    assert document[1]["latency_ratio"]["interval"] == [1.06, 1.1]
+    assert document[0]["energy_ratio"] is None
+    rows = dict(next(part["rows"] for part in study_contents(moved)["made"] if part["title"] == "Measuring"))
+    assert "by a factor of 1.08" in rows["drift"]
+
+
+def test_a_study_says_which_meter_and_what_it_covers(results: Results) -> None:
+    assert documents.front(results)["meter"] == {
+        "name": "hwmon:ina3221/VDD_IN",
+        "covers": "module input VDD_IN",
+        "factor": 1.25,
+    }
+    rows = dict(next(part["rows"] for part in study_contents(results)["made"] if part["title"] == "Meter"))
+    assert rows == {
+        "meter": "hwmon:ina3221/VDD_IN",
+        "covers": "module input VDD_IN",
+        "joules are": "simulated",
+        "multiplied by": "1.25, as it was calibrated",
+    }
+
+
+def test_estimated_joules_are_loud(results: Results) -> None:
+    trials = tuple(
+        replace(one, measurement=one.measurement and replace(one.measurement, energy_provenance="estimated"))
+        for one in results.trials
+    )
+    assert any(
+        "computed by a model" in text for kind, text in remarks(replace(results, trials=trials)) if kind == "loud"
+    )

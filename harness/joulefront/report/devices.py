@@ -46,6 +46,7 @@ def device(document: Mapping[str, Any]) -> str:
         ("way there", f"{document['transport']} {way}".strip()),
         ("target", document["target"] or "not known before it is checked"),
         ("meter", f"{document['meter']} ({', '.join(document['meters']) or 'none is known'})"),
+        ("calibrated", _factor(document["calibration"])),
         ("status", f"{document['status']}{', at ' + document['checked'] if document['checked'] else ''}"),
         ("file", document["file"]),
         *(("note", note) for note in document["notes"]),
@@ -71,6 +72,16 @@ def checked(document: Mapping[str, Any]) -> str:
         lines.append(("energy", f"{energy['median'] * 1e3:.4g} mJ an inference ({provenance['energy_j']})"))
     lines += [("note", note) for note in document["notes"]]
     return f"{_lines(lines)}\n{_VERDICT[document['status']].format(device=document['device'])}"
+
+
+def _factor(known: Mapping[str, Any] | None) -> str:
+    """What the meter's joules are multiplied by, in words."""
+    if known is None:
+        return ""
+    return (
+        f"joules of {known['meter']} are multiplied by {known['factor']:.4g} (95 % interval {known['low']:.4g} to "
+        f"{known['high']:.4g}), {known['provenance']} against {known['against']} at {known['at']}"
+    )
 
 
 def removed(document: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from joulefront import derived, objectives
 from joulefront.records import Artifact, Measurement, Trial, Tuned
-from joulefront.report import energy
+from joulefront.report import drift, energy
 from joulefront.report.axes import OF_DEVICE, indicative, provenance
 from joulefront.report.composition import composition
 from joulefront.report.estimated import estimated
@@ -36,6 +36,8 @@ def front(results: Results) -> dict[str, Any]:
             "value": volume.value if volume else None,
             "reference_point": dict(volume.reference_point) if volume else None,
         },
+        "meter": energy.meter_of(results.comparable),
+        "drift": drift.document(results),
     }
 
 

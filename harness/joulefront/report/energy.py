@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from joulefront import derived
-from joulefront.records import Energy, EnergyWindow, Measurement
+from joulefront.records import Energy, EnergyWindow, Measurement, Trial
 from joulefront.report.estimated import estimated, in_words
 
 
@@ -20,6 +20,19 @@ def made_of(measured: Measurement) -> dict[str, Any]:
         "energy": _made(made) if made else None,
         "energy_reason": None if made else measured.energy_reason or derived.NOT_TOLD,
     }
+
+
+def meter_of(trials: Iterable[Trial]) -> dict[str, Any] | None:
+    """What measured these trials' joules, what it covers and what they were multiplied by; None where nothing is known of it."""
+    found = (trial.measurement.energy for trial in trials if trial.measurement)
+    made = next((one for one in found if one), None)
+    return {"name": made.meter, "covers": made.covers, "factor": made.factor} if made else None
+
+
+def metered(meter: Mapping[str, Any]) -> str:
+    """The same in words."""
+    factor = f"; joules multiplied by {meter['factor']:.4g}, as it was calibrated" if meter["factor"] != 1 else ""
+    return f"{meter['name']}: {meter['covers']}{factor}"
 
 
 def document(measured: Measurement) -> dict[str, Any]:
@@ -87,11 +100,10 @@ def _power(made: Mapping[str, Any], provenance: str) -> list[tuple[str, str]]:
 
 
 def _meter(made: Mapping[str, Any]) -> list[tuple[str, str]]:
-    factor = f"; joules multiplied by {made['factor']:.4g}, as it was calibrated" if made["factor"] != 1 else ""
     count, idle = made["windows"], made["baselines"]
     baselines = f", {len(idle)} idle ones of {_span(idle)}" if idle else ""
     said = [
-        ("meter", f"{made['meter']}: {made['covers']}{factor}"),
+        ("meter", metered({**made, "name": made["meter"]})),
         ("windows", f"{len(count)} of {_span(count)}{baselines}"),
     ]
     if made["parts"]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from joulefront.objectives import JUDGED
 from joulefront.records import Trial
-from joulefront.report import documents
+from joulefront.report import documents, drift
 from joulefront.report.axes import AXES
 from joulefront.results import Results
 
@@ -35,6 +35,10 @@ def remarks(results: Results) -> list[tuple[str, str]]:
     volume = f"; hypervolume {results.hypervolume.value:.3f}" if results.hypervolume else ""
     tried = f"{counts['screen']} networks tried in the search, {counts['full']} settled, {failed} failed"
     quiet.append(f"{tried}; {len(results.front)} on the front{volume}.")
+    if drifted := drift.in_words(results):
+        (loud if drifted[0] else quiet).append(f"{drifted[1]}.")
+    if any(_is_estimated(trial) for trial in results.trials):
+        loud.append("Estimated: the joules were computed by a model, and no meter read them.")
     reference = documents.front(results)["reference_reason"]
     if reference and results.trials:
         quiet.append(f"No unpruned network to compare with: {reference}.")
@@ -90,6 +94,10 @@ def _why_no_front(trials: Sequence[Trial]) -> str:
         kind, count = failures.most_common(1)[0]
         return f"all {len(trials)} trials failed, {count} of them by {kind}."
     return f"none of the {len(trials) - sum(failures.values())} networks that ran keeps the study's limits."
+
+
+def _is_estimated(trial: Trial) -> bool:
+    return bool(trial.measurement and trial.measurement.energy_provenance == "estimated")
 
 
 def _is_simulated(trials: Sequence[Trial]) -> bool:

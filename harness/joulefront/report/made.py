@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from joulefront.config import Plugin
-from joulefront.report.axes import AXES
+from joulefront.report import drift, energy
+from joulefront.report.axes import AXES, provenance
 from joulefront.report.reading import reading
 from joulefront.results import Results
 
@@ -17,7 +18,7 @@ def how_made(results: Results) -> list[dict[str, Any]]:
     """Each a ``title`` and ``rows`` of a label and a text, in the order in which a reader asks."""
     parts = {
         "Device": _facts(results.facts.get("device", {}), but=("sensor", "sensor_covers", "sensor_reason", "sensors")),
-        "Meter": _meter(results.facts.get("device", {})),
+        "Meter": _meter(results),
         "Code": _facts(results.facts.get("target", {})),
         "Measuring": _measuring(results),
         "Accuracy": _accuracy(results),
@@ -38,7 +39,17 @@ def _facts(facts: Mapping[str, Any], but: tuple[str, ...] = ()) -> Rows:
     ]
 
 
-def _meter(device: Mapping[str, Any]) -> Rows:
+def _meter(results: Results) -> Rows:
+    if known := energy.meter_of(results.comparable) or energy.meter_of(results.trials):
+        words = sorted({word for trial in results.trials if (word := provenance(trial, "energy_j"))})
+        factor = f"{known['factor']:.4g}, as it was calibrated" if known["factor"] != 1 else "none: never calibrated"
+        return [
+            ("meter", known["name"]),
+            ("covers", known["covers"]),
+            ("joules are", ", ".join(words)),
+            ("multiplied by", factor),
+        ]
+    device = results.facts.get("device", {})
     if device.get("sensor"):
         return [("sensor", str(device["sensor"])), ("covers", str(device.get("sensor_covers") or "not known"))]
     return [("sensor", f"none: {device.get('sensor_reason') or 'the device told of none'}")]
@@ -60,6 +71,17 @@ def _measuring(results: Results) -> Rows:
     counts = {grade: [len(results.repeat_medians_s.get(trial.number, ())) for trial in results.trials
                       if trial.measurement and trial.measurement.grade == grade]
               for grade in ("screening", "full")}  # fmt: skip
+    if any(trial.measurement and trial.measurement.energy_j for trial in results.trials):
+        wanted = f"until the 95 % interval of the joules is within ± {measure.energy_interval:.2%}"
+        full = f"a window of {measure.energy_s:g} s or longer in each repeat, {wanted}, for {measure.energy_time_s:g} s at most"
+        rows += [
+            ("energy, screening", f"one window of {measure.energy_s / 5:g} s or longer, in the last repeat"),
+            ("energy, full", f"{full}; idle ones before and after"),
+        ]
+    if drifted := drift.in_words(results):
+        rows.append(("drift", drifted[1]))
+    if aside := sum(len(trial.measurement.set_aside) for trial in results.trials if trial.measurement):
+        rows.append(("set aside", f"{aside} repeats that were no measurement; each trial says why"))
     rows += [
         (f"repeats, {grade}", f"{min(found)} to {max(found)} in {len(found)} measurements")
         for grade, found in counts.items()

@@ -65,12 +65,7 @@ def forgotten(document: Mapping[str, Any]) -> str:
 
 def _title(document: Mapping[str, Any]) -> str:
     known = document["calibration"]
-    factor = (
-        f"; joules of {known['meter']} are multiplied by {known['factor']:.4g} ({known['low']:.4g} to {known['high']:.4g}), "
-        f"by {known['against']} at {known['at']}"
-        if known
-        else ""
-    )
+    factor = f"; joules of {known['meter']} are multiplied by {known['factor']:.4g}" if known else ""
     return f"{document['device']}: its meter is {document['meter']!r}{factor}"
 
 

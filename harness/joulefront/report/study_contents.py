@@ -12,7 +12,7 @@ from typing import Any
 
 from joulefront import derived
 from joulefront.records import Gene, Score, Trial
-from joulefront.report import energy
+from joulefront.report import drift, energy
 from joulefront.report.axes import OF_DEVICE, Axis, indicative, interval, known_axes, provenance, titled, value
 from joulefront.report.composition import composition, line
 from joulefront.report.course_plots import hypervolume_plot, session_plot, widths_plot
@@ -50,6 +50,7 @@ def study_contents(results: Results) -> dict[str, Any]:
         "unpruned": results.unpruned.number if results.unpruned else None,
         "hypervolume": volume.value if volume else None,
         "trials": [_trial(results, trial, axes) for trial in results.trials],
+        "drift": drift.document(results),
         "warnings": _warnings(results),
         "failures": _grouped(
             (f"{trial.failure.kind}: {trial.failure.message}", trial.number)

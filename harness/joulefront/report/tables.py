@@ -180,13 +180,25 @@ def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]], heading
         remarks.append(f"valid. and test: accuracy on either split.{share}")
         remarks.append("Widths are those of: " + ", ".join(rows[0]["widths"]) + ".")
         provenance = rows[0]["provenance"]
-        remarks.append(f"Latency: {provenance['latency_s']}. Energy: {provenance['energy_j']}.")
+        meter = f", gross, by {energy.metered(document['meter'])}" if document["meter"] else ""
+        remarks.append(f"Latency: {provenance['latency_s']}. Energy: {provenance['energy_j']}{meter}.")
+        remarks += _indicative(rows)
+    if apart := [again for again in document["drift"] if again["apart"]]:
+        remarks.append(
+            f"The device drifted: its reference differed {len(apart)} of the {len(document['drift'])} times that it was "
+            "measured again."
+        )
     warned = sum(bool(row["warnings"]) for row in rows)
     if warned:
         remarks.append(
             f"{warned} of these measurements carry warnings (--json shows them); one says: {_a_warning(rows)}"
         )
     return remarks
+
+
+def _indicative(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    reason = next((why for row in rows for why in row["indicative"].values()), None)
+    return [f"~: the interval is only indicative; one says: {reason}."] if reason else []
 
 
 def _a_warning(rows: list[Mapping[str, Any]]) -> str:

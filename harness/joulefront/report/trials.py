@@ -63,6 +63,8 @@ def _remarks(document: Sequence[Mapping[str, Any]], ran: Sequence[Mapping[str, A
         words = sorted({row["provenance"]["latency_s"] for row in ran})
         energy = sorted({row["provenance"]["energy_j"] for row in ran})
         remarks.append(f"Latency: {', '.join(words)}. Energy: {'; '.join(energy)}.")
+        if any(row["indicative"] for row in ran):
+            remarks.append("~: the interval is only indicative; the trial's journey says why.")
         remarks.append(
             "screen: screening figures of the search; full: the final front, recovered and measured in full."
         )
