@@ -1,5 +1,7 @@
 """Which meters a board's hwmon has, and which one a name stands for: from trees such as the boards have."""
 
+from dataclasses import replace
+
 import pytest
 from fake_machine import (
     GRAPHICS_CARD,
@@ -9,11 +11,13 @@ from fake_machine import (
     RASPBERRY_PI_4,
     RASPBERRY_PI_5,
     VIRTUAL_BOARD,
+    Rushing,
     chip,
     ina3221,
     write,
     zone,
 )
+from fake_sensors import BREAKOUT
 
 from joulefront_agent import sensors
 
@@ -160,3 +164,30 @@ def test_a_rail_that_is_missing_makes_no_total_of_the_others(tmp_path):
     sensor, reason = sensors.find(root, "auto")
     assert sensor is None
     assert "no meter of all" in reason
+
+
+SHUNTS = {f"{PERIPHERALS}/1-0040/hwmon/hwmon1/shunt{channel}_resistor": 5000 for channel in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("tree", "meter", "step_w", "gain"),
+    [
+        (BREAKOUT, "hwmon:ina226", 25 * 2.5e-6 / 0.010, 0.002),
+        (VIRTUAL_BOARD, "hwmon:ina226", 1e-6, 0.002),  # it does not tell its resistor
+        (VIRTUAL_BOARD, "hwmon:ina3221/1", 3.24 / 5 * 8e-3, 0.005),
+        ({**JETSON_ORIN_NANO, **SHUNTS}, "auto", 4.968 * 40e-6 / 0.005, 0.005),
+        (JETSON_AGX_ORIN, "auto", 2 * 19.0e-3 + 4.968e-3, 0.005),
+        (GRAPHICS_CARD, "hwmon:amdgpu", 1e-6, None),
+    ],
+)
+def test_what_data_sheets_say_of_a_chip_is_told(tmp_path, tree, meter, step_w, gain):
+    """A power that never changed within a window is no finer known than that."""
+    sensor, _ = sensors.find(write(tmp_path, tree), meter)
+    clock = Rushing()
+    watched = clock.watched(sensor._source.read)
+    sensor._source = replace(sensor._source, read=watched, clock=clock, wait=clock.wait)
+    sensor.start()
+    clock.read(50)
+    reading = sensor.stop()
+    assert reading.resolution_j == pytest.approx(step_w * reading.window_s)
+    assert reading.gain == gain

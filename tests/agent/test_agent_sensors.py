@@ -65,8 +65,14 @@ def test_what_never_changed_shows_no_more_than_its_driver_says():
     assert probed(lambda _: 3.25, interval_s=0.035)[0].period_s == 0.035
 
 
+def test_what_is_known_of_its_step_is_told_though_nothing_changed():
+    assert probed(lambda _: 3.25, step=lambda watts: watts / 1000)[0].resolution == 3.25e-3
+    finer, _ = probed(lambda now_s: 3.0 + 1e-3 * (int(now_s / 0.1) % 2), step=lambda _: 5e-3)
+    assert finer.resolution == 5e-3
+
+
 def test_a_counters_step_is_its_unit_and_not_how_much_was_counted():
-    shown, _ = probed(lambda now_s: 50.0 * int(now_s / 0.1), kind="counter", unit=1e-3)
+    shown, _ = probed(lambda now_s: 50.0 * int(now_s / 0.1), kind="counter", step=lambda _: 1e-3)
     assert (shown.resolution, shown.period_s) == (1e-3, pytest.approx(0.1, abs=0.006))
 
 

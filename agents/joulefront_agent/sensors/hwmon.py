@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from joulefront_agent.sensors import rails, sysfs
+from joulefront_agent.sensors import chips, rails, sysfs
 from joulefront_agent.sensors.counted import Counted, Scale
 from joulefront_agent.sensors.meter import Looked, Meter, Unusable
 from joulefront_agent.sensors.sampled import Sampled
 
 _RAILED = {"ina3221": (1, 2, 3)}  # its other channels are shunts and sums
 _ABSENT = "hwmon has no chip that measures power and can be read (a power1_input, energy1_input, or an ina3221)"
-
-# The chips' own, of volts and amperes together, at 25 C, by TI's data sheets (SBOS576, SBOS547, SBOS448, its grade A). The
-# resistor that the current is measured by comes on top, and is the board's.
-GAIN = {"ina3221": 0.005, "ina226": 0.002, "ina219": 0.010}
 
 _STEP = 1e-6  # uW and uJ
 # Drivers whose counter has 32 bits pass it on as it is, in uJ. One that begins anew elsewhere is refused as broken.
@@ -79,7 +75,8 @@ def look(root: Path) -> Looked:
 def _meter(names: tuple[str, ...], covers: str, total: bool, places: Sequence[_Place]) -> Meter:
     files = [place.files for place in places]
     interval_s = max((place.chip.interval_s for place in places if place.chip.interval_s), default=None)
-    gain = GAIN.get(places[0].chip.name)
+    chip, step = chips.CHIPS.get(places[0].chip.name), _step(places)
+    gain = chip.gain if chip else None
 
     def read() -> float:
         return sum(math.prod(sysfs.number(file) for file in product) for product in files) * _STEP
@@ -88,11 +85,27 @@ def _meter(names: tuple[str, ...], covers: str, total: bool, places: Sequence[_P
         return Counted(name, covers, read, _COUNTER, cores)
 
     def sampled(name: str, cores: Collection[int]) -> Sampled:
-        return Sampled(name, covers, read, interval_s, cores, gain=gain)
+        return Sampled(name, covers, read, interval_s, cores, gain=gain, step=step)
 
     if places[0].kind == "counter":
-        return Meter(names, covers, "counter", total, counted, read, _STEP)
-    return Meter(names, covers, "power", total, sampled, read, None, interval_s)
+        return Meter(names, covers, "counter", total, counted, read, step)
+    return Meter(names, covers, "power", total, sampled, read, step, interval_s)
+
+
+def _step(places: Sequence[_Place]) -> Callable[[float], float]:
+    """What one step of a meter is at so many W, or J."""
+    name, folder = places[0].chip.name, places[0].chip.folder
+    if len(places[0].files) == 2:
+        volts = [(sysfs.readable(place.files[0]) or 1000) * 1e-3 for place in places]
+        shunts = [_shunt_ohm(place.chip.folder / f"shunt{place.channels[-1]}_resistor") for place in places]
+        return chips.product_step(name, list(zip(volts, shunts)))  # noqa: B905 -- Python 3.9
+    step_w = chips.power_step(name, _shunt_ohm(folder / "shunt_resistor")) if places[0].kind == "power" else None
+    return lambda _: step_w or _STEP
+
+
+def _shunt_ohm(file: Path) -> float | None:
+    micro_ohm = sysfs.readable(file)
+    return micro_ohm * 1e-6 if micro_ohm else None
 
 
 def _unusable(place: _Place) -> Unusable | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from joulefront_agent.sensors import rails, sysfs
-from joulefront_agent.sensors.hwmon import GAIN
+from joulefront_agent.sensors import chips, rails, sysfs
 from joulefront_agent.sensors.meter import Looked, Meter, Unusable
 from joulefront_agent.sensors.sampled import Sampled
 
+_CHIP = "ina3221"
 _CHANNELS = (0, 1, 2)
 
 
@@ -43,10 +43,14 @@ def look(root: Path) -> Looked:
 
 
 def _meter(names: tuple[str, ...], covers: str, total: bool, files: Sequence[Path]) -> Meter:
+    volts = [sysfs.readable(file.with_name(file.name.replace("power", "voltage"))) for file in files]
+    # Its resistors are not told: no more than the file's own steps can be.
+    step = chips.product_step(_CHIP, [((millivolts or 1000) * 1e-3, None) for millivolts in volts])
+
     def power_w() -> float:
         return sum(map(sysfs.number, files)) * 1e-3
 
     def make(name: str, cores: Collection[int]) -> Sampled:
-        return Sampled(name, covers, power_w, None, cores, gain=GAIN["ina3221"])
+        return Sampled(name, covers, power_w, None, cores, gain=chips.CHIPS[_CHIP].gain, step=step)
 
-    return Meter(names, covers, "power", total, make, power_w)
+    return Meter(names, covers, "power", total, make, power_w, step)

@@ -9,14 +9,19 @@ from dataclasses import dataclass
 from joulefront_agent.sensors.reading import Sensor
 
 
+def _unknown(_: float) -> float:
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Meter:
     """A meter that can be read.
 
     ``names`` are what it may be called, the one to prefer first. ``kind`` is as in wire_energy.KINDS. ``total`` is whether
     it may stand for all that the machine takes. ``make`` is given the name and the cores to sample on. ``read`` returns W,
-    or J for a counter, and raises OSError or ValueError; it is called no more often than each ``rest_s``. ``unit`` is one
-    step of it as far as the unit of its numbers tells, and ``interval_s`` how often it is updated as far as its driver does.
+    or J for a counter, and raises OSError or ValueError; it is called no more often than each ``rest_s``. ``step`` is one
+    step of it at such a value, as far as its units and its maker tell; ``interval_s`` is how often it is updated, as far as
+    its driver does.
     """
 
     names: tuple[str, ...]
@@ -25,7 +30,7 @@ class Meter:
     total: bool
     make: Callable[[str, Collection[int]], Sensor]
     read: Callable[[], float]
-    unit: float | None = None
+    step: Callable[[float], float] = _unknown
     interval_s: float | None = None
     rest_s: float = 0.0
 

@@ -19,7 +19,7 @@ from joulefront_agent.sensors.reading import Sensor
 from joulefront_agent.sensors.sampled import Sampled
 
 _SIGNS = ("dev/nvidiactl", "proc/driver/nvidia/version")
-_STEP_J = _STEP_W = 1e-3
+_STEP = 1e-3  # mJ and mW
 # Since Ampere the power is an average over 1 s (NVML's documentation of nvmlDeviceGetPowerUsage); before, what it is now.
 _AVERAGED_SINCE = 7
 _AVERAGE_S = 1.0
@@ -55,7 +55,7 @@ def _gpu(nvml: Any, index: int) -> Meter | Unusable:
 
     def told(what: str) -> float:
         try:
-            return getattr(nvml, what)(handle) * 1e-3  # type: ignore[no-any-return]
+            return getattr(nvml, what)(handle) * _STEP  # type: ignore[no-any-return]
         except nvml.NVMLError as error:
             raise OSError(f"{what}: {error}") from error
 
@@ -67,9 +67,9 @@ def _gpu(nvml: Any, index: int) -> Meter | Unusable:
     else:
 
         def counted(name: str, cores: Collection[int]) -> Sensor:
-            return Counted(name, covers, joules, Scale(_STEP_J, None), cores)
+            return Counted(name, covers, joules, Scale(_STEP, None), cores)
 
-        return Meter(names, covers, "counter", False, counted, joules, _STEP_J)
+        return Meter(names, covers, "counter", False, counted, joules, lambda _: _STEP)
     try:
         watts()
         averaged = nvml.nvmlDeviceGetArchitecture(handle) >= _AVERAGED_SINCE
@@ -80,9 +80,9 @@ def _gpu(nvml: Any, index: int) -> Meter | Unusable:
     period_s = _AVERAGE_S if averaged else _REST_S
 
     def sampled(name: str, cores: Collection[int]) -> Sensor:
-        return Sampled(name, covers, watts, period_s, cores, moves=True)
+        return Sampled(name, covers, watts, period_s, cores, moves=True, step=lambda _: _STEP)
 
-    return Meter(names, covers, "power", False, sampled, watts, None, period_s, _REST_S)
+    return Meter(names, covers, "power", False, sampled, watts, lambda _: _STEP, period_s, _REST_S)
 
 
 def _unusable(index: int | None, reason: str, fix: str | None) -> Unusable:

@@ -52,9 +52,10 @@ def probe(
         changes += bool(taken) and value != taken[-1][1]
         taken.append((clock(), value))
         sleep(max(meter.rest_s, _SHARE * took_s[-1]))
-    steps = samples.step(taken) if changes else None
+    # A counter's steps are what was counted meanwhile.
+    seen = samples.step(taken) if changes and meter.kind == "power" else 0.0
     return Probed(
         samples.update_period(taken) or meter.interval_s,
-        meter.unit if meter.kind == "counter" else steps,
+        max(seen, meter.step(taken[-1][1])) or None,
         statistics.median(took_s),
     )

@@ -40,7 +40,7 @@ def look(root: Path) -> Looked:
     def make(_: str, __: Collection[int]) -> Rapl:
         return Rapl(zones)
 
-    return Looked([Meter(("rapl",), covers, "counter", True, make, energy_j, _STEP_J)])
+    return Looked([Meter(("rapl",), covers, "counter", True, make, energy_j, lambda _: _STEP_J)])
 
 
 def _not_to_be_read(covers: str, reason: str, fix: str | None) -> Looked:

@@ -20,8 +20,8 @@ class Reading:
     """What a sensor measured between start and stop: joules, and over how long, in s.
 
     ``resolution_j`` is one step of it over that time in J, ``period_s`` the time between two of its updates in s. ``gain``
-    is the share by which its scale may be off, at most, None where nobody says. ``cost_s`` is the processor time in s that
-    reading it took.
+    is the share by which its scale may be off, at most, where the maker of its chip says so; a resistor that the board
+    measures currents by is not in it. ``cost_s`` is the processor time in s that reading it took.
     """
 
     energy_j: float

@@ -19,8 +19,8 @@ class Sampled:
     """A sensor of power as one of energy: a thread samples ``power_w`` from start to stop.
 
     ``power_w`` returns W and raises OSError or ValueError; ``interval_s`` is how often its driver says that it is
-    updated; ``gain`` is as in Reading. It is sampled as sampler.Sampler does, which the other arguments are for. One that
-    ``moves`` is so fine that it never stays the same: where it does, it is stuck.
+    updated; ``gain`` is as in Reading, ``step`` as in meter.Meter. It is sampled as sampler.Sampler does, which the other
+    arguments are for. One that ``moves`` is so fine that it never stays the same: where it does, it is stuck.
     """
 
     def __init__(
@@ -36,12 +36,14 @@ class Sampled:
         gain: float | None = None,
         cost: Callable[[], float] = time.thread_time,
         moves: bool = False,
+        step: Callable[[float], float] = lambda _: 0.0,
     ) -> None:
         self.name = name
         self.covers = covers
         self._source = Source(name, "W", power_w, interval_s, cores, clock, wait, cost, stuck_s)
         self._gain = gain
         self._moves = moves
+        self._step = step
         self._sampler: Sampler | None = None
 
     @property
@@ -88,8 +90,10 @@ class Sampled:
         return Reading(
             energy_j=energy_j,
             window_s=window_s,
-            resolution_j=samples.step(taken) * window_s,
-            period_s=samples.update_period(taken) or slow_s or self._source.interval_s or sampler.period_s,
+            # What was seen to change may have been finer than that: a sum's parts, or volts beside amperes.
+            resolution_j=max(samples.step(taken), self._step(energy_j / window_s)) * window_s,
+            # One that is updated more often than it is read tells no more than is read.
+            period_s=max(sampler.period_s, samples.update_period(taken) or slow_s or self._source.interval_s or 0.0),
             gain=self._gain,
             cost_s=sampler.cost_s,
         )
