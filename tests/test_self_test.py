@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from joulefront import self_test
-from joulefront.errors import DeviceBusy, MeterError, TransportError, WrongOutput
+from joulefront.errors import DeviceBusy, MeterError, TransportError, Unsettled, WrongOutput
 from joulefront.records import Estimate, Measurement, Target
 from joulefront_devices import Device
 from simulated import Silent
@@ -89,8 +89,26 @@ def test_a_device_with_all_it_needs_is_ready(monkeypatch):
         (
             Bench(dataclasses.replace(MEASURED, conditions={"before": {"throttles": 1}, "after": {"throttles": 3}})),
             "heat",
-            "throttled 2 times",
+            "the processor was throttled 2 times",
             "cool it",
+        ),
+        (
+            Bench(
+                dataclasses.replace(MEASURED, conditions={"before": {"throttled": 0}, "after": {"throttled": 0x50001}})
+            ),
+            "heat",
+            "the firmware says: under-voltage, its clock is throttled",
+            "power supply",
+        ),
+        (
+            Bench(
+                dataclasses.replace(MEASURED, conditions={"before": {"governor": "ondemand"}, "after": {}}),
+                FACTS
+                | {"governor": "ondemand", "governor_reason": "scaling_governor cannot be set: Permission denied"},
+            ),
+            "governor",
+            "ondemand: the clock changes with the load, so latencies spread more; scaling_governor cannot be set: Perm",
+            "echo performance | sudo tee",
         ),
         (Bench(facts=FACTS | {"memory_b": 2**25}), "memory", "32 MiB: larger networks", "small networks only"),
     ],
@@ -101,6 +119,71 @@ def test_what_is_missing_comes_with_its_fix(monkeypatch, bench, what, detail, fi
     assert finding.detail.startswith(detail)
     assert (finding.state, verdict.status) == ("missing", "incomplete")
     assert all(part in finding.fix for part in fix.split(".*"))
+
+
+def with_conditions(before, after=None, **facts):
+    return Bench(
+        dataclasses.replace(MEASURED, conditions={"before": before, "after": after or {}}),
+        FACTS | {"governor": before.get("governor"), "governor_former": None, "governor_reason": None, **facts},
+    )
+
+
+@pytest.mark.parametrize(
+    ("bench", "device", "detail"),
+    [
+        (with_conditions({"governor": "performance"}), {}, "performance"),
+        (
+            with_conditions({"governor": "performance"}, governor_former="ondemand"),
+            {},
+            "performance while it is measured, ondemand before and afterwards",
+        ),
+        (
+            with_conditions({"governor": "performance", "boost": 1}),
+            {},
+            "performance; the processor boosts, so its clock still depends on heat and load",
+        ),
+        (
+            with_conditions({"governor": "schedutil", "frequency_min_hz": 1.5e9, "frequency_max_hz": 1.5e9}),
+            {},
+            "schedutil",
+        ),
+        (
+            with_conditions({"governor": "ondemand"}),
+            {"governor": "keep"},
+            "ondemand: the clock changes with the load, so latencies spread more; it is kept, as the device's file says",
+        ),
+    ],
+)
+def test_a_governor_that_is_as_it_should_be(monkeypatch, bench, device, detail):
+    finding = found(run(monkeypatch, bench, **device), "governor")
+    assert (finding.state, finding.detail, finding.fix) == ("good", detail, None)
+
+
+@pytest.mark.parametrize(
+    ("after", "detail"),
+    [
+        ({"throttled": 0}, "not throttled meanwhile"),
+        ({"throttled": 0, "temperature_c": 50.4}, "50 °C, not throttled meanwhile"),
+        (
+            {"throttled": 0x50000, "temperature_c": 50.0},
+            "50 °C, not throttled meanwhile, once since its start: under-voltage, its clock is throttled",
+        ),
+    ],
+)
+def test_what_the_firmware_says_of_the_time_before_is_only_noted(monkeypatch, after, detail):
+    bench = with_conditions({"throttled": after["throttled"]}, after)
+    finding = found(run(monkeypatch, bench), "heat")
+    assert (finding.state, finding.detail) == ("good", detail)
+
+
+def test_a_machine_that_tells_neither_governor_nor_heat_has_no_such_findings(monkeypatch):
+    verdict = run(monkeypatch, with_conditions({}))
+    assert not {finding.what for finding in verdict.findings} & {"governor", "heat"}
+
+
+def test_repeats_that_were_set_aside_are_said(monkeypatch):
+    measured = dataclasses.replace(MEASURED, set_aside=("repeat 1: it was throttled",))
+    assert "; set aside: repeat 1: it was throttled" in found(run(monkeypatch, Bench(measured)), "network").detail
 
 
 def test_a_processor_that_is_not_known_is_said(monkeypatch):
@@ -128,6 +211,7 @@ def test_a_simulated_device_is_called_so(monkeypatch):
         (WrongOutput("0.5 relative"), "network"),
         (MeterError("it stands still"), "meter"),
         (TransportError("gone"), "network"),
+        (Unsettled("it was throttled each time"), "conditions"),
     ],
 )
 def test_what_fails_is_bad(monkeypatch, outcome, what):

@@ -8,11 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from joulefront.bench import firmware, validity
 from joulefront.bench.bench import Bench
 from joulefront.cache import Cache
 from joulefront.compiled import Compiled, compiled_model, load_compiler
 from joulefront.config import CompileConfig, MeasureConfig
-from joulefront.errors import BenchError, CandidateError, ConfigError, DeviceBusy, JoulefrontError, MeterError
+from joulefront.errors import (
+    BenchError,
+    CandidateError,
+    ConfigError,
+    DeviceBusy,
+    JoulefrontError,
+    MeterError,
+    Unsettled,
+)
 from joulefront.loaded import model_key
 from joulefront.protocols import Listener
 from joulefront.records import Measurement, Target
@@ -84,7 +93,9 @@ def _found(verdict: Verdict, what: str) -> Iterator[None]:
     except DeviceBusy:
         raise
     except JoulefrontError as error:
-        verdict.add("meter" if isinstance(error, MeterError) else what, "bad", str(error))
+        kinds = {MeterError: "meter", Unsettled: "conditions"}
+        about = next((about for kind, about in kinds.items() if isinstance(error, kind)), what)
+        verdict.add(about, "bad", str(error))
 
 
 def _where(device: Device) -> str:
@@ -172,7 +183,8 @@ def _measure(verdict: Verdict, bench: Bench, compiled: Compiled, device: Device)
     except CandidateError as error:  # of a network that runs anywhere
         raise BenchError(f"{type(error).__name__}: {error}") from error
     verdict.measurement = measured
-    remarks = "".join(f"; {warning}" for warning in measured.warnings)
+    aside = (f"set aside: {reason}" for reason in measured.set_aside)
+    remarks = "".join(f"; {remark}" for remark in (*measured.warnings, *aside))
     verdict.add("network", "good", f"its outputs are torch's; its latency is {measured.provenance}{remarks}")
     if measured.energy_j is not None:
         others = ", ".join(name for name in sensors_in(bench.facts) if name != bench.facts.get("sensor"))
@@ -186,7 +198,8 @@ def _measure(verdict: Verdict, bench: Bench, compiled: Compiled, device: Device)
         verdict.add("meter", "good", "none, as the device's file says")
     else:
         verdict.add("meter", "missing", str(measured.energy_reason), _meter_fix(device, bench.facts))
-    _conditions(verdict, measured.conditions["before"], measured.conditions["after"])
+    _governor(verdict, device, bench.facts, measured.conditions["before"])
+    _heat(verdict, measured.conditions["before"], measured.conditions["after"])
 
 
 def _meter_fix(device: Device, facts: Mapping[str, Any]) -> str:
@@ -199,26 +212,40 @@ def _meter_fix(device: Device, facts: Mapping[str, Any]) -> str:
     return f"to search without energy and without this remark: {edit} none"
 
 
-def _conditions(verdict: Verdict, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Whether the processor's clock is steady."""
-    governor = before.get("governor")
-    if governor and set(str(governor).split(",")) != {"performance"}:
-        verdict.add(
-            "governor",
-            "missing",
-            f"{governor}: the clock changes with the load, so latencies spread more",
-            "on the device, until its next boot: "
-            "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+def _governor(verdict: Verdict, device: Device, facts: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Whether the processor's clock is steady, and who saw to it."""
+    governor, former, reason = before.get("governor"), facts.get("governor_former"), facts.get("governor_reason")
+    if not governor:
+        return
+    if validity.is_steady(before) or governor == "performance":
+        boosts = (
+            "; the processor boosts, so its clock still depends on heat and load" if before.get("boost") == 1 else ""
         )
-    elif governor:
-        verdict.add("governor", "good", str(governor))
-    throttled = (after.get("throttles") or 0) - (before.get("throttles") or 0)
-    if throttled > 0:
-        verdict.add(
-            "heat",
-            "missing",
-            f"throttled {throttled} times meanwhile",
-            "cool it, and see that its power supply is enough",
-        )
-    elif after.get("temperature_c") is not None:
-        verdict.add("heat", "good", f"{after['temperature_c']:.0f} °C, not throttled meanwhile")
+        meanwhile = f" while it is measured, {former} before and afterwards" if former else ""
+        verdict.add("governor", "good", f"{governor}{meanwhile}{boosts}")
+        return
+    detail = f"{governor}: the clock changes with the load, so latencies spread more"
+    if device.governor == "keep":
+        verdict.add("governor", "good", f"{detail}; it is kept, as the device's file says")
+        return
+    verdict.add(
+        "governor",
+        "missing",
+        f"{detail}; {reason}" if reason else detail,
+        "on the device, until its next boot: "
+        "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
+    )
+
+
+def _heat(verdict: Verdict, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Whether heat or want of power slowed the processor down; what did since its start is only noted."""
+    throttled = validity.throttled(before, after)
+    if throttled:
+        verdict.add("heat", "missing", "; ".join(throttled), "cool it, and see that its power supply is enough")
+        return
+    bits = after.get("throttled")
+    once = firmware.words(firmware.latched(bits)) if isinstance(bits, int) else ""
+    remarks = [f"{after['temperature_c']:.0f} °C"] if after.get("temperature_c") is not None else []
+    if remarks or once or isinstance(bits, int):
+        since = [f"once since its start: {once}"] if once else []
+        verdict.add("heat", "good", ", ".join([*remarks, "not throttled meanwhile", *since]))
