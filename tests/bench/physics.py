@@ -71,6 +71,8 @@ class World:
         self.idle_w, self.drift, self.others = _course(idle_w), _course(drift), _course(others)
         self.contention, self.other_w, self.cores = contention, other_w, cores
         self.throttle: Throttle = throttle or Scripted()
+        is_steady = throttle is None and not any(map(callable, (idle_w, drift, others)))
+        self.piece_s = math.inf if is_steady else _PIECE_S
         self.shows, self.governor = shows, governor
         self.offset_s, self.skew = offset_s, skew
         self.now_s = 0.0
@@ -116,7 +118,7 @@ class World:
         end_s = self.now_s + seconds
         self.waiting.gather()
         while self.now_s < end_s:
-            next_s = min(end_s, self.now_s + _PIECE_S, self.waiting.next_s())
+            next_s = min(end_s, self.now_s + self.piece_s, self.waiting.next_s())
             if next_s > self.now_s:
                 self._pass(next_s - self.now_s)
             self.waiting.release(self.now_s)
@@ -193,7 +195,7 @@ class Process:
         with self._world.loaded(self._network.threads, self._watts):
             while count:
                 typical_s = self._level_s * self._world.slowness()
-                piece = min(count, math.ceil(_PIECE_S / typical_s))
+                piece = math.ceil(min(count, self._world.piece_s / typical_s))
                 pieces.append(typical_s * noise(piece))
                 self._world.spend(float(pieces[-1].sum()))
                 count -= piece

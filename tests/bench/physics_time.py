@@ -30,11 +30,15 @@ class Waiting:
 
     def next_s(self) -> float:
         """When the next of them is due."""
+        if not self._known:
+            return math.inf
         with self._changed:
             return min(self._until.values(), default=math.inf)
 
     def release(self, now_s: float) -> None:
         """Let those who are due go on, until they wait again."""
+        if not self._known:
+            return
         with self._changed:
             due = [thread for thread, until_s in self._until.items() if until_s <= now_s]
             for thread in due:
@@ -45,6 +49,8 @@ class Waiting:
 
     def gather(self) -> None:
         """Wait until all of them wait, or have ended."""
+        if not self._known:
+            return
         with self._changed:
             while busy := [thread for thread in self._known if thread not in self._until]:
                 self._known -= {thread for thread in busy if not thread.is_alive()}

@@ -14,7 +14,7 @@ from physics_device import PhysicalDevice, job
 from physics_sensors import Prompt
 from scipy.stats import binom
 
-SESSIONS = 120
+SESSIONS = 100
 FEWEST = int(binom.ppf(0.001, SESSIONS, 0.95))
 NETWORK = Network(latency_s=10e-3, busy_w=6.0, spread=0.006, noise=0.02, rho=0.9)
 IDLE_W = 2.0

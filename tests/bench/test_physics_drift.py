@@ -13,7 +13,7 @@ from joulefront.store import Store
 from joulefront.study import run
 from simulated import Silent, study_text
 
-SESSIONS = 60
+SESSIONS = 40
 FEWEST = int(binom.ppf(0.001, SESSIONS, 0.95))
 RATIO = 1.02
 NETWORKS = {
