@@ -1,5 +1,6 @@
 """Which meters a board's hwmon has, and which one a name stands for: from trees such as the boards have."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -176,7 +177,7 @@ SHUNTS = {f"{PERIPHERALS}/1-0040/hwmon/hwmon1/shunt{channel}_resistor": 5000 for
         (VIRTUAL_BOARD, "hwmon:ina226", 1e-6, 0.002),  # it does not tell its resistor
         (VIRTUAL_BOARD, "hwmon:ina3221/1", 3.24 / 5 * 8e-3, 0.005),
         ({**JETSON_ORIN_NANO, **SHUNTS}, "auto", 4.968 * 40e-6 / 0.005, 0.005),
-        (JETSON_AGX_ORIN, "auto", 2 * 19.0e-3 + 4.968e-3, 0.005),
+        (JETSON_AGX_ORIN, "auto", math.hypot(19.0e-3, 19.0e-3, 4.968e-3), 0.005),
         (GRAPHICS_CARD, "hwmon:amdgpu", 1e-6, None),
     ],
 )

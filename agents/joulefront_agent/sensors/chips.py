@@ -5,6 +5,7 @@ From Texas Instruments' data sheets: INA3221 (SBOS576), INA226 (SBOS547), INA219
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -40,10 +41,13 @@ def power_step(name: str, shunt_ohm: float | None) -> float | None:
 
 
 def product_step(name: str, places: Sequence[tuple[float, float | None]]) -> Callable[[float], float]:
-    """One step in W at so many W of volts times amperes, added up over places: each by its V, and its resistor in Ohm."""
+    """One step in W at so many W of volts times amperes: of a place by its V and its resistor in Ohm, or a sum of several.
+
+    Steps of different places are rounded independently, so that they add up in quadrature.
+    """
     chip = CHIPS.get(name)
     amperes = [max(_FILE_STEP, chip.shunt / ohm if chip and ohm else 0.0) for _, ohm in places]
-    by_amperes_w = sum(volts * step for (volts, _), step in zip(places, amperes))  # noqa: B905 -- Python 3.9
+    by_amperes_w = math.hypot(*(volts * step for (volts, _), step in zip(places, amperes)))  # noqa: B905 -- Python 3.9
     volts_step, least_v = max(_FILE_STEP, chip.volts if chip else 0.0), min(volts for volts, _ in places)
 
     def step_w(power_w: float) -> float:
