@@ -6,6 +6,7 @@ from pathlib import Path
 
 from joulefront import plugins
 from joulefront.config import Plugin
+from joulefront.errors import ConfigError
 from joulefront.protocols import PowerMeter
 
 METERS = {
@@ -20,5 +21,9 @@ def build(plugin: Plugin, *, folder: Path, where: str) -> PowerMeter:
 
     Raises ConfigError for a table that is wrong, which names it as ``where``, and MeterError for a meter that is not there.
     """
-    meter: PowerMeter = plugins.build(plugin, METERS, folder=folder, where=where)
+    try:
+        meter: PowerMeter = plugins.build(plugin, METERS, folder=folder, where=where)
+    except ConfigError as error:
+        # What the meter itself says of its arguments does not know where they were written.
+        raise (error if str(error).startswith(where) else ConfigError(f"{where} {error}")) from error
     return meter
