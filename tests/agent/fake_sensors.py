@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from fake_machine import JETSON_AGX_ORIN, RASPBERRY_PI_4, RASPBERRY_PI_5, VIRTUAL_BOARD, arm, chip, ina3221, write, zone
+from fake_machine import RASPBERRY_PI_4, RASPBERRY_PI_5, VIRTUAL_BOARD, arm, chip, ina3221, write, zone
 
 PMIC = """\
  3V7_WL_SW_A current(0)=0.00780744A
@@ -215,17 +215,8 @@ def _volts_and_amperes(base: str, volts: int, number: int) -> Callable[[Path, fl
     return show
 
 
-def _orin(root, power_w, energy_j, jitter):
-    for rail, watts in (("hwmon3/curr1_input", 0.0), ("hwmon3/curr2_input", power_w)):
-        _put(root, f"sys/class/hwmon/{rail}", round(watts / 19000 * 1e6) + jitter)
-    _put(root, "sys/class/hwmon/hwmon3/curr3_input", 0)
-
-
-def _xavier(root, power_w, energy_j, jitter):
-    for device, number in (("1-0040", 0), ("1-0041", 1)):
-        for index in range(3):
-            watts = power_w if (number, index) == (0, 1) else 0.0
-            _put(root, f"{XAVIERS_IIO}/{device}/iio:device{number}/in_power{index}_input", round(watts * 1000) + jitter)
+def _in_mw(file: str) -> Callable[[Path, float, float, int], None]:
+    return lambda root, watts, _, jitter: _put(root, file, round(watts * 1000) + jitter)
 
 
 def _pmic(root, power_w, energy_j, jitter):
@@ -252,7 +243,18 @@ CASES = {
         _volts_and_amperes("sys/class/hwmon/hwmon4", 5000, 1),
         "sys/class/hwmon/hwmon4/curr1_input",
     ),
-    "a sum": Case("hwmon:ina3221", JETSON_AGX_ORIN, _orin, "sys/class/hwmon/hwmon3/curr2_input", 19.0),
+    "a sum": Case(
+        "hwmon:ina3221",
+        {
+            **ina3221(
+                3, "1-0040", {1: ("VDD_GPU_SOC", 19000, 0), 2: ("VDD_CPU_CV", 19000, 0), 3: ("VIN_SYS_5V0", 4968, 0)}
+            ),
+            **ina3221(4, "1-0041", {1: ("NC", 0, 0), 2: ("VDDQ_VDD2_1V8AO", 4968, 80), 3: ("NC", 0, 0)}),
+        },
+        _volts_and_amperes("sys/class/hwmon/hwmon3", 19000, 2),
+        "sys/class/hwmon/hwmon3/curr2_input",
+        19.0,
+    ),
     "a counter of hwmon": Case(
         "hwmon:vexpress",
         COUNTING,
@@ -264,13 +266,18 @@ CASES = {
     "JetPack 4's input": Case(
         "iio:VDD_IN",
         JETSON_XAVIER_NX,
-        lambda root, watts, _, jitter: _put(
-            root, f"{XAVIERS_IIO}/7-0040/iio:device0/in_power0_input", round(watts * 1000) + jitter
-        ),
+        _in_mw(f"{XAVIERS_IIO}/7-0040/iio:device0/in_power0_input"),
         f"{XAVIERS_IIO}/7-0040/iio:device0/in_power0_input",
     ),
     "JetPack 4's sum": Case(
-        "iio", JETSON_AGX_XAVIER, _xavier, f"{XAVIERS_IIO}/1-0041/iio:device1/in_power2_input", 9.0
+        "iio",
+        {
+            **ina3221x("1-0040", 0, [("GPU", 0), ("CPU", 0), ("SOC", 0)]),
+            **ina3221x("1-0041", 1, [("CV", 0), ("VDDRQ", 0), ("SYS5V", 0)]),
+        },
+        _in_mw(f"{XAVIERS_IIO}/1-0041/iio:device1/in_power2_input"),
+        f"{XAVIERS_IIO}/1-0041/iio:device1/in_power2_input",
+        9.0,
     ),
     "the Pi's chip": Case("pmic", RASPBERRY_PI_5, _pmic, "usr/bin/vcgencmd"),
     "a battery": Case("supply:BAT0", LAPTOP, _battery, "sys/class/power_supply/BAT0/current_now", 7.7),

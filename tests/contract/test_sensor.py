@@ -40,7 +40,7 @@ class Subject:
         return read()
 
     def let_pass(self):
-        self._clock.read(80)
+        self._clock.read(60)
 
     def take_away(self):
         with self._lock:
