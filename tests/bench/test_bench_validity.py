@@ -158,7 +158,7 @@ def test_other_work_beside_the_network_is_a_doubt(cores, others, doubtful, when)
         (None, 1, 0.6, True),
     ],
 )
-def test_other_work_on_the_networks_own_cores_is_no_measurement(cores, threads, others, shared):
+def test_other_work_that_comes_to_the_networks_own_cores_is_no_measurement(cores, threads, others, shared):
     found = verdict(ran(None, {"cpu_cores": cores}, others_cores=others), None, threads)
     assert len(found.invalid) == int(shared)
     assert len(found.doubts) == int(not shared)
@@ -166,6 +166,8 @@ def test_other_work_on_the_networks_own_cores_is_no_measurement(cores, threads, 
     energy = verdict(ran(None, {"cpu_cores": cores}, window=window(threads + others, threads)), None, threads)
     assert (len(energy.invalid), len(energy.doubts)) == (int(shared), int(not shared))
     assert "while its energy was measured" in "".join((*energy.invalid, *energy.doubts))
+    never_at_rest = verdict(ran(None, {"cpu_cores": cores}, others_cores=others), None, threads, at_rest=False)
+    assert never_at_rest == Verdict((), found.invalid + found.doubts)
 
 
 def test_a_warm_up_that_was_not_steady_and_a_clock_that_was_set_back_are_doubts():

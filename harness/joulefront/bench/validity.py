@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from joulefront.bench import firmware
+from joulefront.records import EnergyWindow
 from joulefront_agent import wire
 
 _MOST_FALL = 0.02
 _MOST_RISE_K = 10.0
 _LEAST_OTHERS, _OTHERS_A_CORE, _MOST_OTHERS = 0.1, 0.01, 0.5
 _MOST_SHARED = 0.5
+_LAST_DIGIT = 1e-9
 _NO_NUMBER = 1e300  # an integer may be beyond every float
 
 
@@ -24,12 +26,13 @@ class Verdict:
     doubts: tuple[str, ...] = ()
 
 
-def verdict(ran: wire.Ran, first: wire.Ran | None = None, threads: int = 1) -> Verdict:
+def verdict(ran: wire.Ran, first: wire.Ran | None = None, threads: int = 1, *, at_rest: bool = True) -> Verdict:
     """Judge a repeat of a network with so many ``threads``; ``first`` is the first one of the same network that counts.
 
     A repeat is invalid when it shows another machine than was asked for: a processor that was throttled, a governor that
-    changed, a clock that is to be steady and fell by more than 2 %, or other work on the network's own cores. What may be
-    of no consequence is a doubt. What the device does not tell is neither.
+    changed, a clock that is to be steady and fell by more than 2 %, or work that came to the network's own cores of a
+    device that was ``at_rest``; one that never is, is measured nevertheless. What may be of no consequence is a doubt. What
+    the device does not tell is neither.
     """
     before, after = ran.before, ran.after
     since = first.after if first else {}
@@ -43,9 +46,8 @@ def verdict(ran: wire.Ran, first: wire.Ran | None = None, threads: int = 1) -> V
         invalid.append(fell)
     elif fell:
         doubts.append(f"the processor's frequency fell by more than {_MOST_FALL:.0%}, as it may: its clock is not held")
-    shared, taken = _others(ran, threads)
-    invalid += shared
-    doubts += taken
+    for said, is_shared in _others(ran, threads):
+        (invalid if is_shared and at_rest else doubts).append(said)
     if not ran.steady:
         doubts.append("warm-up was not shown to be steady")
     if ran.clock_steps:
@@ -66,6 +68,14 @@ def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     if bits:
         said.append(f"the firmware says: {firmware.words(bits)}")
     return said
+
+
+def stuck(windows: Sequence[EnergyWindow], baselines: Sequence[EnergyWindow]) -> str | None:
+    """That a meter told the same power under load as idle, to the last digit, in words: no machine takes that."""
+    watts = [window.energy_j / window.window_s for window in (*windows, *baselines)]
+    if not windows or not baselines or max(watts) - min(watts) > _LAST_DIGIT * max(watts):
+        return None
+    return f"it told {watts[0]:.4g} W idle and while the network ran, to the last digit: it is stuck, or far too coarse"
 
 
 def is_steady(conditions: Mapping[str, Any]) -> bool:
@@ -94,24 +104,27 @@ def _fall(before: Mapping[str, Any], after: Mapping[str, Any], since: Mapping[st
     return None
 
 
-def _others(ran: wire.Ran, threads: int) -> tuple[list[str], list[str]]:
-    """That others worked on the network's own cores while it was timed or had its energy window; or on other ones.
+def least_others(cores: float) -> float:
+    """How many cores' time of other work is worth a word on a machine of so many."""
+    return min(max(_LEAST_OTHERS, _OTHERS_A_CORE * cores), _MOST_OTHERS)
+
+
+def _others(ran: wire.Ran, threads: int) -> list[tuple[str, bool]]:
+    """That others worked while the network was timed or had its energy window, and whether on the network's own cores.
 
     A tenth of a core counts; of large machines, which do a little by themselves, a hundredth of the cores, but half a
     core at most. What is more than half a core beyond those that the network left free was taken from the network.
     """
     cores = _number(ran.after, "cpu_cores") or 1.0
-    bound = min(max(_LEAST_OTHERS, _OTHERS_A_CORE * cores), _MOST_OTHERS)
+    bound = least_others(cores)
     free = max(0.0, cores - threads)
-    shared, taken = [], []
+    said = []
     for what, others in (("it was timed", ran.others_cores), ("its energy was measured", _others_in(ran))):
-        if others is not None and others > free + _MOST_SHARED:
-            shared.append(
-                f"other work took {others:.2g} of {cores:.0f} cores, the network's own among them, while {what}"
-            )
-        elif others is not None and others > bound:
-            taken.append(f"other work took more than {bound:.2g} of {cores:.0f} cores while {what}")
-    return shared, taken
+        if others is not None and others > bound:
+            is_shared = others > free + _MOST_SHARED
+            own = ", the network's own among them," if is_shared else ""
+            said.append((f"other work took more than {bound:.2g} of {cores:.0f} cores{own} while {what}", is_shared))
+    return said
 
 
 def _others_in(ran: wire.Ran) -> float | None:
