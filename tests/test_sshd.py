@@ -13,7 +13,7 @@ from joulefront_devices import Device
 from real_sshd import Sshd, sshd
 from simulated import Silent
 
-pytestmark = pytest.mark.sshd
+pytestmark = [pytest.mark.sshd, pytest.mark.usefixtures("shared_machine")]
 
 STUDY = """
 name = "loopback"

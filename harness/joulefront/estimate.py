@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
 
+from joulefront.bench.plan import Plan
 from joulefront.config import StudyConfig, parse, study_text
 from joulefront.errors import CandidateError
 from joulefront.prepare import Recipe
 from joulefront.protocols import Listener
-from joulefront.records import Fidelity
+from joulefront.records import Fidelity, Measurement
 from joulefront.study import BenchOf, search_for, usable_objectives, worker_count
+from joulefront.trials import BLOCK
 from joulefront.workers import Workers
 
 # How many networks a front is taken to have: nobody knows before the search.
 _ASSUMED_FRONT = 10
-# The energy window of a full measurement comes on top of its time for latency.
-_ENERGY_WINDOW_S = 10.0
 
 
 def estimate(file: Path, listener: Listener, bench_of: BenchOf, *, device: str | None = None) -> dict[str, Any]:
@@ -43,15 +44,17 @@ def estimate(file: Path, listener: Listener, bench_of: BenchOf, *, device: str |
         if isinstance(made, CandidateError):
             raise made
         begin_s = time.monotonic()
-        bench.measure(made.job, "screening")
+        measured = bench.measure(made.job, "screening")
         measuring_s = time.monotonic() - begin_s
     count = min(config.search.evaluations, space.size)
     making_s = made.making_s / worker_count(config)
     epochs = config.recover.full_epochs / config.recover.screen_epochs if config.recover.screen_epochs else 1.0
-    energy_s = _ENERGY_WINDOW_S if "energy_j" in objectives else 0.0
     finalists = min(_ASSUMED_FRONT, count) + 1  # and the unpruned network
-    settling_s = finalists * (making_s * max(epochs, 1.0) + config.measure.full_time_s + energy_s)
-    search_s = count * (making_s + measuring_s)
+    again = math.ceil(max(0, finalists - BLOCK - 1) / BLOCK)  # which is measured again in each further block
+    full_s = Plan.of("full", config.measure).expected_s(_period_s(measured))
+    settling_s = finalists * making_s * max(epochs, 1.0) + (finalists + again) * full_s
+    canaries = (count - 1) // config.measure.canary if config.measure.canary else 0
+    search_s = count * (making_s + measuring_s) + canaries * measuring_s
     return {
         "study": config.name,
         "device": config.device,
@@ -69,3 +72,10 @@ def estimate(file: Path, listener: Listener, bench_of: BenchOf, *, device: str |
         "assumed_front": min(_ASSUMED_FRONT, count),
         "provenance": "estimated",
     }
+
+
+def _period_s(measured: Measurement) -> float | None:
+    """The time between two updates of the meter, in s; None without a meter."""
+    if measured.energy_j is None:
+        return None
+    return max((window.period_s for window in measured.energy.windows), default=0.0) if measured.energy else 0.0

@@ -30,4 +30,4 @@ def measure(
         listener.stage(f"compiling {given.name}")
         made = given.compiled(bench.target, tuned_for(device, Path(), bench.target))
         listener.stage(f"measuring on {device}")
-        return made.artifact, bench.measure(made.job, "full")
+        return made.artifact, bench.measure(made.job, "full", listener.doing)

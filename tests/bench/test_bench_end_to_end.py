@@ -12,6 +12,8 @@ from joulefront.errors import Crashed, Hung, WrongOutput
 from joulefront_devices import Device
 from joulefront_devices.device import SettleTable
 
+pytestmark = pytest.mark.usefixtures("shared_machine")
+
 QUICK = MeasureConfig(interval=0.99, time_s=1.0, full_repeats=2, full_time_s=1.0)
 
 

@@ -110,6 +110,7 @@ def test_a_network_of_kernels_alone_is_not_timed_again(open_bench, job):
             assert bench.measure(replace(job, fallbacks=left), "screening").warnings == ()
 
 
+@pytest.mark.usefixtures("shared_machine")
 def test_real_functions_have_a_share(jobs):
     job = jobs["plain"]
     names = {name.decode() for name in re.findall(rb"__tvm_ffi_(\w*relu\w*)\0", job.library.read_bytes())}

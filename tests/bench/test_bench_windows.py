@@ -23,7 +23,7 @@ class Machine:
     def __init__(self, factors=(), idle=(), period_s=1e-3, latencies=(), happens=lambda op, number: None):
         self.factors, self.idle, self.latencies = iter(factors), iter(idle), iter(latencies)
         self.period_s, self.happens = period_s, happens
-        self.now_s, self.done = 100.0, []
+        self.now_s, self.done, self.others = 100.0, [], 0.0
         self.transport = ScriptedTransport(
             hello=lambda params: MET, run=self.run, watch=self.watch, clock=lambda params: {"raw_s": self.now_s}
         )
@@ -58,7 +58,7 @@ class Machine:
         if kind := self._fate("idle" if params["meters"] else "rest"):
             raise wire.Failure(kind, "told to")
         window = self._reading(params, params["least_s"], params["most_s"], next(self.idle, IDLE_W))
-        return Watched(window, {}, {}).to_wire()
+        return Watched(replace(window, busy_cores=self.others), {}, {}).to_wire()
 
 
 @pytest.fixture
@@ -179,6 +179,14 @@ def test_an_idle_power_that_drifts_is_a_doubt(open_bench, job):
         (warning,) = bench.measure(job, "full").warnings
     assert "between 2 and 2.1 W" in warning
     assert "net joules" in warning
+
+
+def test_other_work_in_a_baseline_is_a_doubt(open_bench, job):
+    machine = Machine()
+    machine.others = 0.3
+    with open_bench(machine) as bench:
+        (warning,) = bench.measure(job, "full").warnings
+    assert warning == "other work took up to 0.3 cores while the idle device was measured"
 
 
 def test_a_meter_that_fails_for_a_moment_costs_a_repeat(open_bench, job):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from joulefront.bench import validity
 from joulefront.bench.blame import bench_error
 from joulefront.bench.metering import Metering
 from joulefront.bench.orders import Orders
@@ -22,11 +23,12 @@ _MOST_FAILURES = 3
 
 @dataclass(frozen=True, slots=True)
 class _Baseline:
-    """``end_s`` is by the device's clock, since its ``boot``."""
+    """``end_s`` is by the device's clock, since its ``boot``; ``others_cores`` is what something took, None if unknown."""
 
     boot: str | None
     end_s: float
     window: EnergyWindow
+    others_cores: float | None
 
 
 class Baselines:
@@ -57,7 +59,9 @@ class Baselines:
                 if failures == _MOST_FAILURES:
                     raise
             else:
-                self._taken.append(_Baseline(self._session.boot, watched.window.end_s, window))
+                told = watched.window
+                others = None if told.busy_cores is None else max(0.0, told.busy_cores - told.own_cores)
+                self._taken.append(_Baseline(self._session.boot, told.end_s, window, others))
                 return
 
     def _watched(self, asked: Watch) -> tuple[Watched, EnergyWindow]:
@@ -71,15 +75,19 @@ class Baselines:
         """Those since ``begin``, in order."""
         return tuple(one.window for one in self._taken)
 
-    def doubt(self) -> str | None:
-        """That the idle power was not the same all the time, in words."""
+    def doubts(self) -> list[str]:
+        """That the idle power was not the same all the time, or that the device was not idle, in words."""
+        said = []
         watts = [window.energy_j / window.window_s for window in self.windows]
-        if not watts or max(watts) <= (1 + _MOST_DRIFT) * min(watts):
-            return None
-        return (
-            f"the idle device took between {min(watts):.3g} and {max(watts):.3g} W before, between and after: "
-            f"more than {_MOST_DRIFT:.0%} apart, which the net joules suffer from"
-        )
+        if watts and max(watts) > (1 + _MOST_DRIFT) * min(watts):
+            said.append(
+                f"the idle device took between {min(watts):.3g} and {max(watts):.3g} W before, between and after: "
+                f"more than {_MOST_DRIFT:.0%} apart, which the net joules suffer from"
+            )
+        most = max((one.others_cores for one in self._taken if one.others_cores is not None), default=0.0)
+        if most > validity.least_others(float(self._session.facts["cores"])):
+            said.append(f"other work took up to {most:.2g} cores while the idle device was measured")
+        return said
 
     def _is_fresh(self, one: _Baseline) -> bool:
         if one.boot != self._session.boot:

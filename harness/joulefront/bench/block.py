@@ -169,7 +169,8 @@ class Block:
                 of.put_aside([str(error)], meter=True)
                 self._rest(self._plan.energy_s)
                 continue
-            verdict = validity.verdict(ran, of.first.ran if of.first else None, place.orders.threads)
+            first = of.first.ran if of.first else None
+            verdict = validity.verdict(ran, first, place.orders.threads, at_rest=not self._unrest)
             if not verdict.invalid:
                 return Repeat(ran, window, verdict.doubts, tuple(self._session.restarts[known:]))
             of.put_aside(verdict.invalid)
@@ -194,6 +195,9 @@ class Block:
         metering = self._place.metering
         baselines = self._place.baselines.windows if self._has_baselines else ()
         calibration = self._place.device.calibration
+        # An emulated board's watts may be fixed.
+        if self._place.provenance == "measured" and (reason := validity.stuck(windows, baselines)):
+            raise MeterError(f"{metering.name}: {reason}. Look at the meter, then run the same command again")
         return energy.per_inference(metering.name, metering.covers, windows, baselines, latency_s, calibration)
 
     def _measurement(self, number: int, repeats: Repeats) -> Measurement:
@@ -202,12 +206,12 @@ class Block:
         latency_s = repeats.latency_s.value
         loops = self._undisturbed(lambda: self._place.functions.own_loops(repeats.job, latency_s))
         metering = self._place.metering
-        drift = self._place.baselines.doubt() if self._has_baselines else None
+        idling = self._place.baselines.doubts() if self._has_baselines else []
         measurement = repeats.measurement(
             self._place.provenance,
             metering.provenance,
             metering.reason,
             self._busy,
-            [*self._unrest[:1], *restarted(self._lost), *([drift] if drift else [])],
+            [*self._unrest[:1], *restarted(self._lost), *idling],
         )
         return replace(measurement, warnings=(*measurement.warnings, *loops))
