@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+from joulefront.bench.meters import build
+from joulefront.bench.meters.survey import HostMeter
+from joulefront.bench.meters.survey import survey as host_meters
 from joulefront.bench.opening import opened
+from joulefront.config import Plugin
+from joulefront.errors import JoulefrontError
 from joulefront.protocols import Listener
 from joulefront_agent.wire_energy import Found
 from joulefront_devices import load
+from joulefront_devices.device import Device
 
 _UNITS = {"counter": "J", "power": "W"}
 
@@ -28,8 +36,11 @@ def survey(name: str, listener: Listener) -> dict[str, Any]:
         "device": name,
         "meter": device.meter if isinstance(device.meter, str) else device.meter.kind,
         "calibration": device.calibration.model_dump() if device.calibration else None,
-        "meters": [_on_device(meter, facts, provenance) for meter in found],
-        "reason": None if facts.get("sensor") else facts.get("sensor_reason"),
+        "meters": [
+            *(_on_device(meter, facts, provenance) for meter in found),
+            *_on_host(device),
+        ],
+        "reason": None if facts.get("sensor") or device.sensor == "none" else facts.get("sensor_reason"),
     }
 
 
@@ -47,6 +58,45 @@ def _on_device(meter: Found, facts: Mapping[str, Any], provenance: str) -> dict[
         "resolution": meter.resolution,
         "resolution_unit": _UNITS[meter.kind] if meter.resolution is not None else None,
         "read_s": meter.read_s,
+        "reason": meter.reason,
+        "fix": meter.fix,
+    }
+
+
+def _on_host(device: Device) -> list[dict[str, Any]]:
+    """Those on this host: the one that the device's file describes, and what else there is."""
+    chosen = [_described(device, device.meter)] if isinstance(device.meter, Plugin) else []
+    others = [
+        meter
+        for meter in host_meters()
+        # Of a kind that the file describes, what is missing is missing no more.
+        if not any(meter.name == one.name or (meter.kind == one.kind and meter.reason) for one in chosen)
+    ]
+    return [_row(meter, used=meter in chosen) for meter in [*chosen, *others]]
+
+
+def _described(device: Device, plugin: Plugin) -> HostMeter:
+    """The meter of the device's file, or why it cannot be used."""
+    try:
+        with closing(build(plugin, folder=Path.cwd(), where=f"device {device.name}: [meter]")) as meter:
+            return HostMeter(meter.name, plugin.kind, meter.covers, meter.provenance)
+    except JoulefrontError as error:
+        return HostMeter(plugin.kind, plugin.kind, "", "measured", reason=str(error))
+
+
+def _row(meter: HostMeter, *, used: bool) -> dict[str, Any]:
+    return {
+        "name": meter.name,
+        "place": "host",
+        "covers": meter.covers,
+        "kind": meter.kind,
+        "provenance": meter.provenance,
+        "used": used,
+        "auto": False,
+        "period_s": meter.period_s,
+        "resolution": None,
+        "resolution_unit": None,
+        "read_s": None,
         "reason": meter.reason,
         "fix": meter.fix,
     }

@@ -176,7 +176,7 @@ def fitting_profile(given: str | None, facts: Mapping[str, Any]) -> str | None:
 def _figure(measured: Mapping[str, Any] | None, name: str) -> dict[str, Any] | None:
     """The median and its interval of a measurement's document."""
     figure = measured[name] if measured else None
-    return {key: figure[key] for key in ("median", "interval")} if figure else None
+    return {key: figure[key] for key in ("median", "interval", "indicative")} if figure else None
 
 
 def _transport(destination: Destination | None, given: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:

@@ -195,7 +195,7 @@ def test_drift_of_the_reference_is_loud_and_is_in_the_documents(results: Results
         "The reference was measured again once, and no drift was seen: 1.001 to 1.001 times its first latency.",
     ) in (remarks(still))
     (loud,) = [text for kind, text in remarks(moved) if kind == "loud" and "drifted" in text]
-    assert "2 times, and differed 1 times beyond the intervals, by a factor of 1.08 before trial 7" in loud
+    assert "2 times, and differed once beyond the intervals, by a factor of 1.08 before trial 7" in loud
     document = documents.front(moved)["drift"]
     assert [again["apart"] for again in document] == [[], ["latency_s"]]
     assert document[1]["latency_ratio"]["interval"] == [1.06, 1.1]

@@ -32,11 +32,11 @@ def in_words(results: Results) -> tuple[str, str] | None:
     if not canaries:
         return None
     apart = [canary for canary in canaries if canary.apart]
-    times = "once" if len(canaries) == 1 else f"{len(canaries)} times"
+    times = _times(len(canaries))
     if apart:
         worst = max(apart, key=lambda canary: abs(_farthest(canary) - 1))
         return "loud", (
-            f"The device drifted: its reference was measured again {times}, and differed {len(apart)} times beyond the "
+            f"The device drifted: its reference was measured again {times}, and differed {_times(len(apart))} beyond the "
             f"intervals, by a factor of {_farthest(worst):.4g} before trial {worst.before}. Measurements since carry a warning"
         )
     ratios = [canary.latency.value for canary in canaries]
@@ -44,6 +44,10 @@ def in_words(results: Results) -> tuple[str, str] | None:
         f"The reference was measured again {times}, and no drift was seen: {min(ratios):.4g} to {max(ratios):.4g} times its "
         "first latency"
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _farthest(canary: Canary) -> float:

@@ -71,18 +71,21 @@ def _title(document: Mapping[str, Any]) -> str:
 
 def _usable(meter: Mapping[str, Any]) -> list[str]:
     unit = meter["resolution_unit"]
-    looked = [
-        f"new value every {_thousandths(meter['period_s'], 'ms')}",
-        f"step {_thousandths(meter['resolution'], f'm{unit}')}",
-        f"one read {_thousandths(meter['read_s'], 'ms')}",
+    seen = [
+        _thousandths("a new value every", meter["period_s"], "ms"),
+        _thousandths("steps of", meter["resolution"], f"m{unit}"),
+        _thousandths("a read takes", meter["read_s"], "ms"),
     ]
-    return [meter["covers"], f"{meter['kind']}, {meter['provenance']}: {', '.join(looked)}"]
+    where = "on this host, " if meter["place"] == "host" else ""
+    return [meter["covers"], ", ".join([f"{where}{meter['kind']}, {meter['provenance']}", *filter(None, seen)])]
 
 
 def _unusable(meter: Mapping[str, Any]) -> list[str]:
-    said = [f"cannot be used: {meter['reason']}"]
+    where = " on this host" if meter["place"] == "host" else ""
+    said = [f"cannot be used{where}: {meter['reason']}"]
     return [*said, f"fix: {meter['fix']}"] if meter["fix"] else said
 
 
-def _thousandths(value: float | None, unit: str) -> str:
-    return "not seen" if value is None else f"{value * 1e3:.3g} {unit}"
+def _thousandths(what: str, value: float | None, unit: str) -> str:
+    """Nothing of what did not show while it was looked at."""
+    return "" if value is None else f"{what} {value * 1e3:.3g} {unit}"

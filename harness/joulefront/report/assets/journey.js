@@ -76,9 +76,9 @@ function costs(study, trial) {
       const value = trial.values[axis.name], interval = trial.intervals[axis.name], reference = unpruned && unpruned.values[axis.name];
       const parts = [withUnit(axis, value)];
       if (interval) parts.push(` (${inUnit(axis, interval[0])} to ${inUnit(axis, interval[1])})`);
-      if (axis.name in trial.indicative) parts.push(`, an interval that is only indicative: ${trial.indicative[axis.name]}`);
       if (reference && unpruned.fidelity === trial.fidelity) parts.push(`, ${(value / reference).toFixed(2)} of unpruned`);
       if (trial.provenance[axis.name]) parts.push(", ", provenance(trial.provenance[axis.name]));
+      if (axis.name in trial.indicative) parts.push(`; the interval is only indicative: ${trial.indicative[axis.name]}`);
       return [axis.label, el("span", {}, parts)];
     });
   for (const [name, label, reason] of [["energy_j", "energy", trial.energy_reason], ["memory_b", "peak memory", trial.memory_reason]]) {

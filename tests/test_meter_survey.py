@@ -1,0 +1,147 @@
+"""What could measure a device: its own sensors and the host's meters, each with what it covers, or why not and the fix."""
+
+import json
+from contextlib import contextmanager
+
+import pytest
+
+from command_line import joulefront
+from joulefront import meter_survey as module
+from joulefront.bench.meters.survey import HostMeter
+from joulefront.meter_survey import survey
+from joulefront_agent.wire_energy import Found
+from joulefront_devices.tables import METERS
+from simulated import Silent
+
+TOTAL = Found("hwmon:ina3221/VDD_IN", "module input VDD_IN", "power", True, 0.0066, 0.008, 2e-4, None, None)
+PACKAGE = Found(
+    "rapl", "processor packages", "counter", False, 1e-3, None, 1e-5, "only root may read it", "sudo chmod a+r X"
+)
+SCOPE = HostMeter("joulescope:u/js220/1", "joulescope", "behind the plug", "measured", 0.1)
+NO_SCOPE = HostMeter(
+    "joulescope", "joulescope", "behind the plug", "measured", reason="none is there", fix="plug it in"
+)
+MODEL = HostMeter(
+    "cpu-model", "cpu-model", "what its powers cover", "estimated", reason="it is given none", fix="write them"
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("JOULEFRONT_DEVICES", str(tmp_path))
+    (tmp_path / "board.toml").write_text('name = "board"\n')
+    return tmp_path
+
+
+@pytest.fixture
+def there(monkeypatch):
+    """A device that is there in words only: its facts, its meters and the host's."""
+
+    class Session:
+        def __init__(self):
+            self.facts = {"sensor": TOTAL.name, "sensor_reason": None}
+            self.found = (TOTAL, PACKAGE)
+            self.host = (NO_SCOPE, MODEL)
+
+        def meters(self):
+            return self.found
+
+    session = Session()
+
+    @contextmanager
+    def opened(device):
+        yield session
+
+    monkeypatch.setattr(module, "opened", opened)
+    monkeypatch.setattr(module, "host_meters", lambda: session.host)
+    return session
+
+
+def test_each_meter_is_a_row_with_all_that_is_known_of_it(there):
+    document = survey("board", Silent())
+    assert (document["device"], document["meter"], document["calibration"], document["reason"]) == (
+        "board",
+        "auto",
+        None,
+        None,
+    )
+    assert [row["name"] for row in document["meters"]] == [TOTAL.name, "rapl", "joulescope", "cpu-model"]
+    assert document["meters"][0] == {
+        "name": TOTAL.name,
+        "place": "device",
+        "covers": "module input VDD_IN",
+        "kind": "power",
+        "provenance": "measured",
+        "used": True,
+        "auto": True,
+        "period_s": 0.0066,
+        "resolution": 0.008,
+        "resolution_unit": "W",
+        "read_s": 2e-4,
+        "reason": None,
+        "fix": None,
+    }
+    assert document["meters"][1]["fix"] == "sudo chmod a+r X"
+    assert [row["used"] for row in document["meters"]] == [True, False, False, False]
+
+
+def test_people_read_fixes_that_they_can_copy(there, monkeypatch, capsys):
+    long = "sudo " + "x" * 300
+    there.found = (TOTAL, Found("pmic", "", "power", False, None, None, None, "\x1b[2Jno", long))
+    assert joulefront(monkeypatch, "devices", "meters", "board") == 0
+    shown = capsys.readouterr().out
+    assert f"    fix: {long}\n" in shown
+    assert "\x1b" not in shown
+    assert f"{TOTAL.name}  (used, auto)\n    module input VDD_IN\n" in shown
+    assert "power, measured, a new value every 6.6 ms, steps of 8 mW, a read takes 0.2 ms" in shown
+    assert "cannot be used on this host: none is there\n    fix: plug it in" in shown
+    assert joulefront(monkeypatch, "devices", "meters", "board", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["meters"][1]["fix"] == long
+
+
+def test_what_did_not_show_is_left_out_and_is_no_zero(there, monkeypatch, capsys):
+    there.found = (Found("supply:bat", "a battery", "power", False, None, None, 3e-3, None, None),)
+    assert joulefront(monkeypatch, "devices", "meters", "board") == 0
+    assert "    power, measured, a read takes 3 ms\n" in capsys.readouterr().out
+
+
+def test_a_simulated_device_s_sensors_say_so(there):
+    there.facts = {**there.facts, "simulated": "an emulator"}
+    assert {row["provenance"] for row in survey("board", Silent())["meters"][:2]} == {"simulated"}
+
+
+def test_a_device_without_a_meter_says_why(there, monkeypatch, capsys):
+    there.facts, there.found = {"sensor": None, "sensor_reason": "no energy sensor: none"}, ()
+    assert survey("board", Silent())["reason"] == "no energy sensor: none"
+    joulefront(monkeypatch, "devices", "meters", "board")
+    assert "none is used: no energy sensor: none" in capsys.readouterr().out
+
+
+def test_a_joulescope_that_is_plugged_in_is_shown_beside_the_device_s_own(there):
+    there.host = (SCOPE, MODEL)
+    rows = {row["name"]: row for row in survey("board", Silent())["meters"]}
+    assert (rows[SCOPE.name]["place"], rows[SCOPE.name]["period_s"], rows[SCOPE.name]["reason"]) == ("host", 0.1, None)
+    assert rows["cpu-model"]["provenance"] == "estimated"
+
+
+def test_the_host_meter_of_the_file_is_the_one_that_is_used(there, folder):
+    there.facts = {"sensor": None, "sensor_reason": "the meter is none"}
+    (folder / "board.toml").write_text('name = "board"\n[meter]\nkind = "cpu-model"\nidle_w = 2.0\nbusy_w = 6.0\n')
+    document = survey("board", Silent())
+    assert (document["meter"], document["reason"]) == ("cpu-model", None)
+    (used,) = [row for row in document["meters"] if row["used"]]
+    assert (used["kind"], used["provenance"], used["reason"]) == ("cpu-model", "estimated", None)
+    assert [row["kind"] for row in document["meters"]].count("cpu-model") == 1
+
+
+def test_a_host_meter_that_is_described_wrongly_says_what_is_wrong(there, folder):
+    (folder / "board.toml").write_text('name = "board"\n[meter]\nkind = "cpu-model"\nidle_w = 2.0\n')
+    there.facts = {"sensor": None, "sensor_reason": "the meter is none"}
+    (used,) = [row for row in survey("board", Silent())["meters"] if row["used"]]
+    assert "busy_w: missing" in used["reason"]
+
+
+def test_the_help_of_edit_names_every_kind_of_sensor(monkeypatch, capsys):
+    assert joulefront(monkeypatch, "devices", "edit", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(kind in text for kind in METERS)
