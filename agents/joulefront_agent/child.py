@@ -70,10 +70,10 @@ def main() -> int:
 
 def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     """Do what ``run`` asks for. Raises Failure, and whatever the runtime raises."""
+    began_s, load = window.raw_s(), Load(root)
     from joulefront_agent.network import Network
     from joulefront_agent.runtime import Runtime
 
-    began_s, load = window.raw_s(), Load(root)
     allowed = os.sched_getaffinity(0)
     used = cores.fastest(root, run.threads)
     # Sampling is to take nothing from the network, where there is another core for it.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from time import monotonic
 
 from joulefront_agent import conditions
 
-_TICKS_S = 0.04
+_TICKS_S = 0.03
 _TOLD_CORES = 0.1
 
 
@@ -35,8 +35,9 @@ class Load:
     def others_cores(self) -> float | None:
         """How many all others took; None where the kernel does not say, or after too short a time to tell.
 
-        The kernel counts what the cores did and what this process did in ticks of 10 ms, user's and system's time apart,
-        and tells whole ones only: a difference of the two may be off by four, which are to be less than a tenth of a core.
+        The kernel counts what the cores did in ticks of 10 ms, user's and system's time apart, and tells whole ones only; and
+        whoever is there at a tick has all of it. So a difference may be off by three, which are to be less than a tenth of
+        a core.
         """
         busy = self.busy_cores()
         if busy is None or self._span_s() * _TOLD_CORES < _TICKS_S:
@@ -48,5 +49,4 @@ class Load:
 
 
 def _own() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    return sum(used.ru_utime + used.ru_stime for used in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))
