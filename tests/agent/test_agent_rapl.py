@@ -31,15 +31,15 @@ def test_no_sensor_has_a_reason(tmp_path, tree):
     assert "no RAPL package zone" in reason
 
 
-def test_a_counter_for_root_only_has_a_reason_and_a_remedy(tmp_path, monkeypatch):
+@pytest.mark.parametrize("closed", ["energy_uj", "max_energy_range_uj"])
+def test_a_counter_for_root_only_has_a_reason_and_a_remedy(tmp_path, monkeypatch, closed):
     root = write(tmp_path, zone("intel-rapl:0", "package-0"))
-    close(monkeypatch, root / "sys/class/powercap/intel-rapl:0/energy_uj")
+    close(monkeypatch, root / "sys/class/powercap/intel-rapl:0" / closed)
     sensor, reason = sensors.find(root, "auto")
     assert sensor is None
     assert "root only since 2020" in reason
-    assert (
-        'RUN+="/bin/chmod a+r /sys%p/energy_uj"\' | sudo tee /etc/udev/rules.d/99-joulefront-intel-rapl.rules' in reason
-    )
+    assert 'RUN+="/bin/chmod a+r /sys%p/energy_uj /sys%p/max_energy_range_uj"' in reason
+    assert "| sudo tee /etc/udev/rules.d/99-joulefront-intel-rapl.rules" in reason
 
 
 @pytest.mark.parametrize("broken", ["energy_uj", "max_energy_range_uj"])

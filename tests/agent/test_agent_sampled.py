@@ -266,3 +266,17 @@ def test_the_samplers_own_processor_time_is_the_default():
         return 3.25
 
     assert measured(lambda clock: read, samples=10).cost_s > 0
+
+
+@pytest.mark.parametrize("nothing_w", [0.0, -1.0])
+def test_of_a_total_nothing_is_a_sample_that_could_not_be_read(nothing_w):
+    """A machine that runs takes some power; a rail of it may take none."""
+    reads = itertools.count()
+    now_and_then = lambda clock: lambda: nothing_w if next(reads) % 10 == 9 else 3.25  # noqa: E731 -- used twice
+    reading = measured(now_and_then, total=True)
+    assert reading.energy_j == pytest.approx(3.25 * reading.window_s)
+    rail = measured(now_and_then)
+    assert rail.energy_j < 3.0 * rail.window_s
+    with pytest.raises(Failure, match=rf"cannot be read: it reads {nothing_w:g} W: not wired\?") as caught:
+        measured(lambda clock: lambda: nothing_w, total=True)
+    assert caught.value.kind == "MeterError"

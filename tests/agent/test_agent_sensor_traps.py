@@ -175,9 +175,10 @@ def test_what_root_alone_may_read_has_a_rule_that_lasts(tmp_path, monkeypatch, t
     assert "root only" in found.reason
     echo, _, rest = found.fix.partition(" | ")
     rule = subprocess.run(["sh", "-c", echo], capture_output=True, text=True, check=True).stdout
-    field = file.rpartition("/")[2]
+    fields = ["energy_uj", "max_energy_range_uj"] if name == "rapl" else [file.rpartition("/")[2]]
+    chmod = " ".join(["/bin/chmod a+r", *(f"/sys%p/{field}" for field in fields)])
     subsystem = file.split("/")[2]
-    assert rule == f'ACTION=="add", SUBSYSTEM=="{subsystem}", {match}, RUN+="/bin/chmod a+r /sys%p/{field}"\n'
+    assert rule == f'ACTION=="add", SUBSYSTEM=="{subsystem}", {match}, RUN+="{chmod}"\n'
     assert rest.startswith("sudo tee /etc/udev/rules.d/99-joulefront-")
     assert rest.endswith(f"sudo udevadm trigger --action=add --subsystem-match={subsystem}")
 

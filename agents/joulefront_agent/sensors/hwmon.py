@@ -85,7 +85,7 @@ def _meter(names: tuple[str, ...], covers: str, total: bool, places: Sequence[_P
         return Counted(name, covers, read, _COUNTER, cores)
 
     def sampled(name: str, cores: Collection[int]) -> Sampled:
-        return Sampled(name, covers, read, interval_s, cores, gain=gain, step=step)
+        return Sampled(name, covers, read, interval_s, cores, gain=gain, step=step, total=total)
 
     if places[0].kind == "counter":
         return Meter(names, covers, "counter", total, counted, read, step)

@@ -51,6 +51,6 @@ def _meter(names: tuple[str, ...], covers: str, total: bool, files: Sequence[Pat
         return sum(map(sysfs.number, files)) * 1e-3
 
     def make(name: str, cores: Collection[int]) -> Sampled:
-        return Sampled(name, covers, power_w, None, cores, gain=chips.CHIPS[_CHIP].gain, step=step)
+        return Sampled(name, covers, power_w, None, cores, gain=chips.CHIPS[_CHIP].gain, step=step, total=total)
 
     return Meter(names, covers, "power", total, make, power_w, step)

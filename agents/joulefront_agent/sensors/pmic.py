@@ -57,7 +57,7 @@ def look(root: Path) -> Looked:
         return math.fsum(now.values())
 
     def make(name: str, cores: Collection[int]) -> Sampled:
-        return Sampled(name, covers, power_w, _REST_S, cores, cost=_cost, moves=True)
+        return Sampled(name, covers, power_w, _REST_S, cores, cost=_cost, moves=True, total=True)
 
     return Looked([Meter(("pmic",), covers, "power", True, make, power_w, rest_s=_REST_S)])
 

@@ -15,6 +15,7 @@ from joulefront_agent.wire import Failure
 _TICK_LIMIT_S = 0.5
 _POWER_LIMIT_W = 1000.0
 _STEP_J = 1e-6
+_FILES = ("energy_uj", "max_energy_range_uj")
 _COVERS = "processor packages: "
 
 
@@ -26,11 +27,13 @@ def look(root: Path) -> Looked:
     covers = _COVERS + ", ".join(sysfs.text(zone / "name") for zone in zones)
     try:
         for zone in zones:
-            for file in ("energy_uj", "max_energy_range_uj"):
+            for file in _FILES:
                 sysfs.number(zone / file)
     except PermissionError:
         reason = "RAPL's counters are readable by root only since 2020 (CVE-2020-8694)"
-        return _not_to_be_read(covers, reason, sysfs.rule("powercap", "KERNEL", "intel-rapl*", ["energy_uj"]))
+        return _not_to_be_read(
+            covers, reason, sysfs.rule("powercap", "KERNEL", "intel-rapl*", ["energy_uj", "max_energy_range_uj"])
+        )
     except (OSError, ValueError) as error:
         return _not_to_be_read(covers, f"RAPL cannot be read: {error}", None)
 

@@ -20,7 +20,8 @@ class Sampled:
 
     ``power_w`` returns W and raises OSError or ValueError; ``interval_s`` is how often its driver says that it is
     updated; ``gain`` is as in Reading, ``step`` as in meter.Meter. It is sampled as sampler.Sampler does, which the other
-    arguments are for. One that ``moves`` is so fine that it never stays the same: where it does, it is stuck.
+    arguments are for. One that ``moves`` is so fine that it never stays the same: where it does, it is stuck. Where it is
+    the ``total``, nothing or less than nothing is no power of a machine that runs: such a sample could not be read.
     """
 
     def __init__(
@@ -37,10 +38,14 @@ class Sampled:
         cost: Callable[[], float] = time.thread_time,
         moves: bool = False,
         step: Callable[[float], float] = lambda _: 0.0,
+        total: bool = False,
     ) -> None:
         self.name = name
         self.covers = covers
-        self._source = Source(name, "W", power_w, interval_s, cores, clock, wait, cost, stuck_s)
+        self._power_w = power_w
+        self._source = Source(
+            name, "W", self._positive_w if total else power_w, interval_s, cores, clock, wait, cost, stuck_s
+        )
         self._gain = gain
         self._moves = moves
         self._step = step
@@ -97,3 +102,9 @@ class Sampled:
             gain=self._gain,
             cost_s=sampler.cost_s,
         )
+
+    def _positive_w(self) -> float:
+        power_w = self._power_w()
+        if power_w <= 0:
+            raise ValueError(f"it reads {power_w:g} W: not wired?")
+        return power_w

@@ -70,6 +70,6 @@ def _meter(supply: Path, name: str, covers: str, battery: bool, files: tuple[Pat
         return abs(product) if battery else product
 
     def make(called: str, cores: Collection[int]) -> Sampled:
-        return Sampled(called, covers, power_w, _REST_S, cores, moves=True)
+        return Sampled(called, covers, power_w, _REST_S, cores, moves=True, total=battery)
 
     return Meter((name,), covers, "power", False, make, power_w, rest_s=_REST_S)
