@@ -31,7 +31,7 @@ def look(root: Path) -> Looked:
             return Looked(absent="there is no vcgencmd, which tells the power on a Raspberry Pi 5")
         return _not_to_be_read(
             "there is no vcgencmd, which tells the power on a Raspberry Pi 5",
-            "sudo apt install raspi-utils (on older systems libraspberrypi-bin)",
+            "sudo apt install raspi-utils (on older systems libraspberrypi-bin), which finds out whether this one tells it",
         )
     try:
         text = command.said(vcgencmd, "pmic_read_adc")
