@@ -31,7 +31,7 @@ NARROW = 0.02
 MOST = 12
 BETWEEN = (0.003, 0.007, 0.01, 0.015, 0.02, 0.03)
 TARGET = (0.93, 0.97)
-LEVEL = 0.967
+LEVEL = 0.963
 
 
 def shares(estimates: Sequence[Estimate], truths: Sequence[float]) -> dict[str, Any]:

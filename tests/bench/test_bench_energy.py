@@ -101,6 +101,13 @@ def test_a_scale_is_common_to_gross_and_idle():
     assert [relative_width(one) for one in (energy.net_j, energy.idle_w)] == pytest.approx([share, share])
 
 
+def test_an_idle_window_has_edges_and_steps_of_its_own():
+    _, energy = found(*[window()] * 5, baselines=[window(4.0, inferences=0, period_s=0.1, step_j=0.1)] * 4)
+    assert energy.idle_w is not None
+    edges, steps = 1.96 * 0.1 / math.sqrt(6) / 2.0, 1.96 * 0.1 / math.sqrt(6) / 4.0
+    assert relative_width(energy.idle_w) == pytest.approx(math.hypot(edges, steps))
+
+
 def test_no_more_power_than_idle_is_no_net_energy():
     _, energy = found(*[window()] * 5, baselines=[idle(10.2)] * 4)
     assert energy.net_j is None

@@ -133,8 +133,7 @@ def _idle(baselines: Sequence[EnergyWindow], read: _Read) -> Estimate | None:
     if not baselines:
         return None
     idle_w = of_repeats([read.factor * one.energy_j / one.window_s for one in baselines])
-    # Before and after it is as idle, so that the ends of a baseline do not matter.
-    return _wider(idle_w, idle_w.value * _instrument(baselines)["resolution"])
+    return _wider(idle_w, idle_w.value * math.hypot(*_instrument(baselines).values()))
 
 
 def _net(
