@@ -31,6 +31,9 @@ from joulefront_agent.wire_time import Step, Timing
 if TYPE_CHECKING:
     from joulefront_agent.network import Network
 
+CALM_S = 0.5
+"""So long, in s, nothing changes before sensors are read without a network."""
+
 _PR_SET_PDEATHSIG = 1
 _LEAST_S = 1e-9
 _LEAST_INFERENCES = 10  # in an energy window, as MLPerf Tiny has it
@@ -133,6 +136,8 @@ def watch(asked: Watch, root: Path) -> Watched:
     allowed = os.sched_getaffinity(0)
     meters = _sensors(root, asked.meters, allowed.difference(used) or allowed)
     with spin.spinning(used):
+        # What a sensor tells first is still of the time before, when this process began.
+        sleep(CALM_S if meters else 0.0)
         taken = window.take(_idle, meters, root, least_s=asked.least_s, periods=asked.periods, most_s=asked.most_s)
     return Watched(taken, before, conditions.read(root))
 

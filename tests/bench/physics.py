@@ -78,7 +78,7 @@ class World:
         self.now_s = 0.0
         self.waiting = Waiting()
         self._load = (0, 0.0)
-        self._busy_s = self._total_s = 0.0
+        self._busy_s = self._own_s = self._total_s = 0.0
         self._throttles = 0
         self._times, self._joules = [0.0], [0.0]
 
@@ -139,16 +139,16 @@ class World:
             "throttled": (0b100 * slow + (0b100 << 16) * (self._throttles > 0)) if "bits" in self.shows else None,
             "boost": 0,
             "load_1min": None,
-            "cpu_busy_s": self.busy_s(),
-            "cpu_total_s": math.floor(self._total_s / _TICK_S) * _TICK_S,
+            "cpu_busy_s": _ticks(self._busy_s),
+            "cpu_total_s": _ticks(self._total_s),
             "cpu_cores": self.cores,
             "memory_available_b": 1 << 30,
             "kernel": "simulated",
         }
 
-    def busy_s(self) -> float:
-        """For how long cores were busy, as the kernel counts."""
-        return math.floor(self._busy_s / _TICK_S) * _TICK_S
+    def loads_s(self) -> tuple[float, float]:
+        """For how long cores were busy, and for how long with what was ``loaded``, as the kernel counts."""
+        return _ticks(self._busy_s), _ticks(self._own_s)
 
     def _pass(self, seconds: float) -> None:
         watts = self.watts()
@@ -158,6 +158,7 @@ class World:
         self._throttles += fast and self.throttle.speed < 1
         self.now_s += seconds
         self._busy_s += busy * seconds
+        self._own_s += self._load[0] * seconds
         self._total_s += self.cores * seconds
         self._times.append(self.now_s)
         self._joules.append(self._joules[-1] + watts * seconds)
@@ -207,6 +208,10 @@ class Process:
         levels, _ = lfilter([1.0], [1.0, -rho], shocks, zi=[rho * self._state])
         self._state = levels[-1]
         return np.exp(levels)  # type: ignore[no-any-return]
+
+
+def _ticks(seconds: float) -> float:
+    return math.floor(seconds / _TICK_S) * _TICK_S
 
 
 def _course(value: Course) -> Callable[[float], float]:

@@ -19,12 +19,14 @@ from scripted import FACTS
 from joulefront.errors import AgentDied, AgentTimeout
 from joulefront.records import Array, Job
 from joulefront_agent import timing, window, wire, wire_energy, wire_time
+from joulefront_agent.child import CALM_S
 from joulefront_agent.sensors.reading import Sensor
 from joulefront_agent.wire import Failure
 
 NOWHERE = Path("/nowhere")
 _LOADING_S = 0.05
 _LEAST_INFERENCES = 10
+_TOLD_S = 0.4
 
 
 class PhysicalDevice:
@@ -121,15 +123,14 @@ class PhysicalDevice:
         label, network = self._networks[run.sha256]
         self.ran.append(label)
         self._meet_fate(run)
-        began_s, before = world.device_s(), {**world.conditions(), "cores": "0"}
+        began_s, load, before = world.device_s(), Load(world), {**world.conditions(), "cores": "0"}
         sensors = self._meters(run.meters) if run.energy_s else []
         world.spend(_LOADING_S)
         process = Process(world, network, self._rng)
         process.run(1)
         warm_up_s, steady = timing.warm_up(process.time, run.warm_up_s, world.device_s)
-        busy_s, sampled_s = world.busy_s(), world.now_s
         samples_s, steps = timing.sample(process.time, run.sample_s, run.samples, run.sample_limit_s)
-        busy = (world.busy_s() - busy_s) / (world.now_s - sampled_s)
+        others_cores = load.others_cores()
         taken = self._window(process, statistics.median(samples_s), run, sensors) if run.energy_s else None
         return wire.Ran(
             run.inputs if run.outputs else (),
@@ -137,7 +138,7 @@ class PhysicalDevice:
             steps,
             warm_up_s,
             steady,
-            max(0.0, busy - network.threads),
+            others_cores,
             taken,
             world.device_s() - began_s,
             1 << 20,
@@ -168,7 +169,7 @@ class PhysicalDevice:
         def work(left_s: float) -> int:
             return process.run(max(1, math.ceil(left_s / inference_s)))
 
-        return self._taken(work, sensors, least_s, run.periods, max(run.energy_limit_s, least_s), 1.0)
+        return self._taken(work, sensors, least_s, run.periods, max(run.energy_limit_s, least_s))
 
     def _watch(self, watch: wire_energy.Watch) -> wire_energy.Watched:
         world = self.world
@@ -180,7 +181,8 @@ class PhysicalDevice:
                 world.spend_device(left_s)
                 return 0
 
-            taken = self._taken(work, sensors, watch.least_s, watch.periods, watch.most_s, float(watch.busy))
+            world.spend(CALM_S if sensors else 0.0)
+            taken = self._taken(work, sensors, watch.least_s, watch.periods, watch.most_s)
         return wire_energy.Watched(taken, before, world.conditions())
 
     def _taken(
@@ -190,19 +192,18 @@ class PhysicalDevice:
         least_s: float,
         periods: int,
         most_s: float,
-        own_cores: float,
     ) -> wire_energy.Window:
         """The agent's own window, in virtual time; the load is the world's, since NOWHERE has no /proc."""
         world = self.world
-        busy_s, began_s = world.busy_s(), world.now_s
+        load = Load(world)
         taken = window.take(
             work, sensors, NOWHERE, least_s=least_s, periods=periods, most_s=most_s, clock=world.device_s
         )
-        busy = (world.busy_s() - busy_s) / (world.now_s - began_s) if world.now_s > began_s else 0.0
         self.windows.append(
             ((taken.begin_s - world.offset_s) / (1 + world.skew), (taken.end_s - world.offset_s) / (1 + world.skew))
         )
-        return replace(taken, busy_cores=busy, own_cores=own_cores)
+        busy_cores, own_cores = load.cores()
+        return replace(taken, busy_cores=busy_cores, own_cores=own_cores)
 
     def _meters(self, names: Sequence[str]) -> list[Sensor]:
         missing = [name for name in names if name not in self._sensors]
@@ -218,6 +219,24 @@ class PhysicalDevice:
             for _ in asked.functions
         ]
         return wire_time.Timed(tuple(seconds), before, self.world.conditions())
+
+
+class Load:
+    """As the agent's own, of the world."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._began_s, self._loads_s = world, world.now_s, world.loads_s()
+
+    def cores(self) -> tuple[float, float]:
+        """How many were busy since then on average, and how many with the process."""
+        span_s = max(self._world.now_s - self._began_s, 1e-9)
+        busy, own = ((now - was) / span_s for now, was in zip(self._world.loads_s(), self._loads_s, strict=True))
+        return busy, own
+
+    def others_cores(self) -> float | None:
+        """How many others took; None after too short a time to tell."""
+        busy, own = self.cores()
+        return None if self._world.now_s - self._began_s < _TOLD_S else max(0.0, busy - own)
 
 
 class PhysicalChannel:

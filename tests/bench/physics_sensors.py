@@ -72,6 +72,7 @@ class Power:
             wait=wait,
             gain=self.claimed,
             moves=self.moves,
+            total=True,
         )
 
 

@@ -10,6 +10,7 @@ from physics_device import PhysicalDevice, job
 from physics_heat import Scripted, Thermal
 from physics_sensors import Counter, Power, Prompt
 
+from joulefront.kernel_records import Argument, Function
 from joulefront_agent.wire_energy import Watch
 
 
@@ -110,3 +111,20 @@ def test_a_seed_makes_everything_the_same_again(tmp_path):
 
     assert measured(1) == measured(1)
     assert measured(1) != measured(2)
+
+
+def test_it_answers_all_that_the_wire_has(tmp_path):
+    device = PhysicalDevice(World(), {"n": Network()}, Power(), Counter())
+    with session(device) as opened_session:
+        assert [(meter.name, meter.kind, meter.auto) for meter in opened_session.meters()] == [
+            ("hwmon:simulated", "power", True),
+            ("rapl", "counter", False),
+        ]
+        device_s, asked_s, heard_s = opened_session.clock()
+    assert asked_s < device_s - 1000.0 < heard_s
+    function = Function("one", (Argument((1, 8), "float32", True),))
+    with opened(device) as bench:
+        one = job("n", tmp_path)
+        timing = {"rounds": 3, "slice_s": 0.01, "limit_s": 1.0, "flush_b": 0}
+        (timed,) = bench.time_functions(one.library, one.sha256, [function], **timing)
+    assert timed.latency_s.value == pytest.approx(1e-5, rel=0.05)

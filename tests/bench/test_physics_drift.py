@@ -1,5 +1,7 @@
 """A device that drifts: rounds keep the drift out of what two networks are told apart by, and the canary notices it."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from physics import Network, World
@@ -52,6 +54,20 @@ def test_measured_in_rounds_the_ratio_of_two_networks_is_the_true_one(tmp_path, 
 def test_measured_one_after_another_a_drift_is_taken_for_a_difference(tmp_path):
     assert holding(ratios(tmp_path, 0.0, together=False)) >= FEWEST
     assert holding(ratios(tmp_path, 2e-3, together=False)) < SESSIONS / 2
+
+
+def test_a_network_is_not_told_apart_from_itself(tmp_path):
+    """The same one under six names, on a device that drifts: of all pairs, as many are apart as 95 % leave."""
+    apart = pairs = 0
+    for seed in range(15):
+        names = {f"same {number}": NETWORKS["small"] for number in range(6)}
+        with opened(PhysicalDevice(drifting(1e-3), names, seed=seed)) as bench:
+            found = bench.measure_all([job(label, tmp_path) for label in names], "full")
+        for one, other in combinations(found, 2):
+            ratio = estimates.ratio(one.latency_s, other.latency_s)
+            apart += not ratio.low <= 1 <= ratio.high
+            pairs += 1
+    assert apart <= 0.07 * pairs
 
 
 def canaries(folder, share):
