@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from joulefront import plugins
+from joulefront.bench.meters.survey import HostMeter, survey
 from joulefront.config import Plugin
 from joulefront.errors import ConfigError
 from joulefront.protocols import PowerMeter
+
+__all__ = ["METERS", "HostMeter", "build", "survey"]
 
 METERS = {
     "joulescope": "joulefront.bench.meters.joulescope:Joulescope",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import CLOCK_MONOTONIC_RAW, clock_gettime
+
 from joulefront.errors import ConfigError, MeterError
 from joulefront.records import EnergyWindow, Provenance, Stretch
 
@@ -25,16 +27,21 @@ class CpuModel:
                 f"cpu-model: expected 0 < idle_w < busy_w, not idle_w = {idle_w:g} and busy_w = {busy_w:g}"
             )
         self._idle_w, self._busy_w = idle_w, busy_w
+        self._begin_s = self._end_s = 0.0
         self.covers = covers
 
     def begin(self) -> None:
-        """See PowerMeter. The device tells how busy it was."""
+        """See PowerMeter. There is nothing to record: the device tells how busy it was."""
+        self._begin_s = clock_gettime(CLOCK_MONOTONIC_RAW)
 
     def end(self) -> None:
         """See PowerMeter."""
+        self._end_s = clock_gettime(CLOCK_MONOTONIC_RAW)
 
     def energy(self, stretch: Stretch) -> EnergyWindow:
         """See PowerMeter."""
+        if not self._begin_s <= stretch.begin_s < stretch.end_s <= self._end_s:
+            raise MeterError("cpu-model: the window does not lie between its beginning and its end: not covered")
         if stretch.busy_cores is None:
             raise MeterError("cpu-model: the device does not tell how busy its cores were, as its /proc/stat would")
         share = min(1.0, stretch.busy_cores / stretch.cores)

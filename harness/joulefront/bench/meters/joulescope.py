@@ -19,6 +19,12 @@ from joulefront.records import EnergyWindow, Provenance, Stretch
 _CLOCK_S = 1e-3
 # How far a mark may lie beside where the clocks say that the window began or ended.
 _MARK_S = 0.05
+RATE_HZ = 10_000
+"""How many samples a second are streamed where nothing else is asked for."""
+
+COVERS = "everything behind the Joulescope"
+"""What it covers where nobody says."""
+
 _STEP_J = {"js110": 2.0**-27, "js220": 2.0**-31, "js320": 2.0**-31}
 
 
@@ -41,10 +47,10 @@ class Joulescope:
         self,
         device: str | None = None,
         mode: Literal["stream", "statistics"] = "stream",
-        fs: int = 10_000,
+        fs: int = RATE_HZ,
         gpi: int | None = None,
         gain: float | None = None,
-        covers: str = "everything behind the Joulescope",
+        covers: str = COVERS,
     ) -> None:
         if not 1000 <= fs <= 1_000_000:
             raise ConfigError(f"fs: expected 1000 to 1000000 samples a second, not {fs}")

@@ -27,7 +27,7 @@ class Replay:
         path = Path(file).expanduser()
         self._trace = recording(path)
         self._period_s = float(np.median(np.diff(self._trace.times_s)))
-        self._begin_s: float | None = None
+        self._begin_s = self._end_s = 0.0
         self.name = f"replay:{path.name}"
         self.covers = covers
 
@@ -36,12 +36,13 @@ class Replay:
         self._begin_s = clock_gettime(CLOCK_MONOTONIC_RAW)
 
     def end(self) -> None:
-        """See PowerMeter. The recording goes on as long as it does."""
+        """See PowerMeter."""
+        self._end_s = clock_gettime(CLOCK_MONOTONIC_RAW)
 
     def energy(self, stretch: Stretch) -> EnergyWindow:
         """See PowerMeter."""
-        if self._begin_s is None:
-            raise MeterError(f"{self.name} was not begun")
+        if not self._begin_s <= stretch.begin_s < stretch.end_s <= self._end_s:
+            raise MeterError(f"{self.name}: the window does not lie within what was played: not covered")
         energy_j = self._trace.energy_j(stretch.begin_s - self._begin_s, stretch.end_s - self._begin_s)
         window_s = stretch.end_s - stretch.begin_s
         return EnergyWindow(energy_j, window_s, stretch.inferences, 0.0, self._period_s, None, stretch.edges_s, 0.0)
