@@ -16,6 +16,7 @@ import pytest
 from joulefront.bench.local import _runtime
 from joulefront_agent import wire
 from joulefront_agent.runner import Runner
+from joulefront_agent.wire_energy import Watch
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def test_a_network_runs_is_sampled_and_returns_what_torch_gave(runner, jobs, run
     assert floats(ran.outputs[0]) == pytest.approx(floats(job.expected[0]), rel=1e-4, abs=1e-5)
     assert len(ran.samples_s) >= 5
     assert all(0 < sample < 1 for sample in ran.samples_s)
-    assert ran.energy is None
+    assert ran.window is None
+    assert ran.took_s > sum(ran.samples_s)
     assert ran.before["cpu_total_s"] <= ran.after["cpu_total_s"]
 
 
@@ -164,3 +166,22 @@ def test_threads_that_are_not_pinned_may_run_anywhere(jobs):
     alone, all_of_them = (places(jobs["plain"], allowed[:count], False) for count in (1, len(allowed)))
     assert all(place == allowed for place in alone + all_of_them)
     assert len(all_of_them) - len(alone) == len(allowed) - 1
+
+
+def test_a_device_is_watched_idle_or_busy_and_left_alone_again(runner):
+    before = set(psutil.Process().children(recursive=True))
+    for busy in (0, 1):
+        watched = runner.watch(1, Watch((), busy, 0.2, 0, 0.2, 60.0))
+        assert watched.window.end_s - watched.window.begin_s >= 0.2
+        assert (watched.window.inferences, watched.window.readings) == (0, ())
+        assert watched.after["cpu_total_s"] >= watched.before["cpu_total_s"]
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_watch_without_its_meter_is_an_error_and_one_that_does_not_end_is_late(runner):
+    with pytest.raises(wire.Failure) as caught:
+        runner.watch(1, Watch(("hwmon:none",), 0, 0.1, 0, 0.1, 60.0))
+    assert caught.value.kind == "MeterError"
+    with pytest.raises(wire.Failure) as caught:
+        runner.watch(1, Watch((), 1, 60.0, 0, 60.0, 0.5))
+    assert caught.value.kind == "Hung"

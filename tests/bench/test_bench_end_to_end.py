@@ -59,7 +59,7 @@ def test_all_cores_may_be_used(jobs):
     assert sorted(map(int, used)) == sorted(os.sched_getaffinity(0))
 
 
-def test_energy_is_read_from_the_device(jobs, tmp_path):
+def test_energy_is_read_from_the_device_while_the_network_runs_and_while_nothing_does(jobs, tmp_path):
     folder = tmp_path / "sys/class/powercap/intel-rapl:0"
     folder.mkdir(parents=True)
     (tmp_path / "proc").mkdir()
@@ -67,7 +67,7 @@ def test_energy_is_read_from_the_device(jobs, tmp_path):
     (folder / "name").write_text("package-0\n")
     (folder / "max_energy_range_uj").write_text("262143328850\n")
     (folder / "energy_uj").write_text("1000\n")
-    ended = threading.Event()
+    ended, brief = threading.Event(), QUICK.model_copy(update={"energy_s": 1.0, "energy_interval": 0.99})
 
     def count_up():
         energy_uj = 1000
@@ -79,9 +79,9 @@ def test_energy_is_read_from_the_device(jobs, tmp_path):
     counter = threading.Thread(target=count_up)
     counter.start()
     try:
-        with Bench(local(root=str(tmp_path)), QUICK, 1) as bench:
+        with Bench(local(root=str(tmp_path)), brief, 1) as bench:
             assert bench.energy_reason is None
-            measurement = bench.measure(jobs["plain"], "screening")
+            measurement = bench.measure(jobs["plain"], "full")
     finally:
         ended.set()
         counter.join()
@@ -89,7 +89,12 @@ def test_energy_is_read_from_the_device(jobs, tmp_path):
     assert measurement.energy_provenance == "measured"
     assert measurement.memory_b is None  # of a root without /proc/self
     assert "clear_refs" in measurement.memory_reason
-    energy = measurement.conditions["energy"]
-    assert energy["window_s"] >= 2.0
-    assert energy["covers"] == "processor packages: package-0"
-    assert measurement.energy_j.value == pytest.approx(energy["energy_j"] / energy["inferences"])
+    energy = measurement.energy
+    assert (energy.meter, energy.covers) == ("rapl", "processor packages: package-0")
+    assert len(energy.windows) >= QUICK.full_repeats
+    assert all(window.inferences >= 10 for window in energy.windows)
+    assert [window.inferences for window in energy.baselines] == [0, 0]
+    assert all(window.window_s >= 1.0 for window in energy.windows)
+    each = [window.energy_j / window.inferences for window in energy.windows]
+    assert min(each) <= measurement.energy_j.value <= max(each)
+    assert energy.idle_w is not None

@@ -141,6 +141,8 @@ class Block:
     ) -> dict[int, Repeat | CandidateError]:
         """One repeat of each job in that order. Raises BenchError."""
         self._at = None
+        if self._plan.grade == "full":  # a round of it takes long enough for other work to begin
+            self._settle()
         if self._has_baselines:
             self._place.baselines.before(self._plan)
         made = {}
