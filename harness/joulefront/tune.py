@@ -14,6 +14,7 @@ from joulefront.bench.bench import Bench
 from joulefront.cache import file_sha256
 from joulefront.compile.sources import kernels_version
 from joulefront.config import MeasureConfig
+from joulefront.errors import CandidateError
 from joulefront.kernel_records import Contenders, Variant, Workload
 from joulefront.protocols import Listener
 from joulefront.records import Failure, FunctionTime, Measurement, Tuned
@@ -75,7 +76,7 @@ class Tuner:
             changed += self._tried(compiler, some)
             tried += len(some)
         self._listener.stage(f"measuring {self._given.name} untuned and tuned")
-        before, after = (self._measured(variants) for variants in (NOTHING, self._known()))
+        before, after = self._measured(NOTHING, self._known())
         kept = not changed or after.latency_s.value <= before.latency_s.value
         if not kept:  # together, the changes made the model slower
             for workload, choice, untuned in changed:
@@ -125,8 +126,15 @@ class Tuner:
     def _record(self, workload: Workload, choice: Choice) -> None:
         self._database.record(self._bench.target, self._version, workload, choice)
 
-    def _measured(self, tuned: Snapshot) -> Measurement:
-        return self._bench.measure(self._given.compiled(self._bench.target, tuned).job, "full")
+    def _measured(self, *tuned: Snapshot) -> list[Measurement]:
+        """The model with each of these, interleaved. Raises CandidateError where one does not run, and BenchError."""
+        jobs = [self._given.compiled(self._bench.target, snapshot).job for snapshot in tuned]
+        measured = []
+        for outcome in self._bench.measure_all(jobs, "full", self._listener.doing):
+            if isinstance(outcome, CandidateError):
+                raise outcome
+            measured.append(outcome)
+        return measured
 
 
 def _quickest(contest: Contenders, times: Sequence[FunctionTime | Failure]) -> Choice | None:

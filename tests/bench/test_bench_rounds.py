@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from scripted import CONDITIONS, FACTS, ScriptedTransport, ran
+from scripted import CONDITIONS, FACTS, Die, ScriptedTransport, ran
 from test_bench import GOOD, JOB
 
 from joulefront.bench import Bench
@@ -152,14 +152,15 @@ def test_a_device_that_does_not_hold_still_gets_no_figure(open_bench, jobs, grad
     assert str(caught.value).count("throttled") == 1
 
 
-def test_whoever_rests_may_lose_the_connection_too(open_bench, jobs):
+@pytest.mark.parametrize("loss", [ConnectionLost("scripted: while resting"), Die()])
+def test_whoever_rests_may_lose_the_connection_or_the_agent_too(open_bench, jobs, loss):
     machine = Machine(lambda number, name: {"before": COOL, "after": HOT} if number == 1 else None)
     losses, rest = [1], machine.watch
 
     def lost(params):
         if losses:
             losses.pop()
-            raise ConnectionLost("scripted: while resting")
+            raise loss
         return rest(params)
 
     machine.transport.ops["watch"] = lost

@@ -94,5 +94,8 @@ class Baselines:
     def _is_fresh(self, one: _Baseline) -> bool:
         if one.boot != self._session.boot:
             return False
-        now_s, _, _ = self._session.clock()
+        try:
+            now_s, _, _ = self._session.clock()
+        except (AgentDied, AgentTimeout):  # another agent will be there for the next one
+            return False
         return one.boot == self._session.boot and 0 <= now_s - one.end_s <= _FRESH_S

@@ -20,7 +20,7 @@ from joulefront.bench.orders import Orders
 from joulefront.bench.plan import Plan
 from joulefront.bench.repeats import Repeat, Repeats, Wanted
 from joulefront.bench.session import Session
-from joulefront.errors import CandidateError, Crashed, MeterError
+from joulefront.errors import AgentDied, AgentTimeout, CandidateError, Crashed, MeterError
 from joulefront.records import Energy, EnergyWindow, Estimate, Job, Measurement, Provenance
 from joulefront_agent import wire
 from joulefront_devices.device import Device
@@ -185,6 +185,8 @@ class Block:
             self._session.watch(self._place.orders.watch(rest_s, 0, rest_s, read=False))
         except wire.Failure as failure:
             raise bench_error(failure) from failure
+        except (AgentDied, AgentTimeout):
+            pass  # whoever runs next starts another, or says why it cannot
         self._settle()
 
     def _settle(self) -> None:

@@ -108,7 +108,7 @@ def tuned(document: Mapping[str, Any]) -> RenderableType:
         ),
         (
             f"latency   {before:.4g} ms untuned, {after:.4g} ms tuned: {document['ratio']:.3f} of it "
-            f"({document['tuned']['provenance']['latency_s']} on {document['device']}, one after the other)"
+            f"({document['tuned']['provenance']['latency_s']} on {document['device']}, in turns)"
         ),
     ]
     if not document["kept"]:
