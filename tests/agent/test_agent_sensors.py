@@ -57,7 +57,7 @@ def test_a_probe_tells_how_often_how_fine_and_how_long():
 def test_a_probe_ends_early_where_it_has_seen_enough():
     shown, time = probed(lambda now_s: now_s, took_s=1e-4)
     assert time.now_s < 0.1
-    assert shown.period_s == pytest.approx(5e-4)
+    assert shown.period_s == pytest.approx(2e-4)
 
 
 def test_what_never_changed_shows_no_more_than_its_driver_says():

@@ -15,7 +15,6 @@ from joulefront_agent.wire import Failure
 
 _LIMIT_S = 1.5
 _ENOUGH = 60  # changes: more would tell no more
-_SHARE = 4  # of the time, at most, that is spent on reading
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,8 @@ def probe(
         took_s.append(clock() - before_s)
         changes += bool(taken) and value != taken[-1][1]
         taken.append((clock(), value))
-        sleep(max(meter.rest_s, _SHARE * took_s[-1]))
+        # Half of the time is left to others; more, and a quick sensor would look slower than it is.
+        sleep(max(meter.rest_s, took_s[-1]))
     # A counter's steps are what was counted meanwhile.
     seen = samples.step(taken) if changes and meter.kind == "power" else 0.0
     return Probed(
