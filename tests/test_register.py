@@ -86,7 +86,7 @@ def test_a_new_device_has_what_was_read_and_how_it_went(folder, board):
         "device", "status", "findings", "latency_s", "energy_j", "provenance", "notes", "facts",
     }  # fmt: skip
     assert document["findings"] == [{"what": "connection", "state": "good", "detail": "there", "fix": None}]
-    assert document["latency_s"] == {"median": 1e-3, "interval": [0.9e-3, 1.1e-3]}
+    assert document["latency_s"] == {"median": 1e-3, "interval": [0.9e-3, 1.1e-3], "indicative": None}
     assert document["energy_j"] is None
     assert document["provenance"] == {"latency_s": "simulated", "energy_j": None}
     json.dumps(document, allow_nan=False)
