@@ -13,6 +13,8 @@ from types import SimpleNamespace
 
 from fake_machine import RASPBERRY_PI_4, RASPBERRY_PI_5, VIRTUAL_BOARD, arm, chip, ina3221, write, zone
 
+from joulefront_agent import sensors
+
 PMIC = """\
  3V7_WL_SW_A current(0)=0.00780744A
    3V3_SYS_A current(1)=0.06343545A
@@ -120,6 +122,17 @@ COUNTING = {
     **arm("V2M-Juno", [("0xd03", 850_000)] * 2),
     **chip(0, "vexpress", "sys/devices/platform/mcc", {"energy1_input": 1_000_000, "power1_input": 1}, "bus/platform"),
 }
+
+
+def unusable(root: Path, name: str):
+    """What a survey finds of a meter that is there and cannot be used."""
+    (found,) = [found for found in sensors.survey(root) if found.name == name]
+    assert (found.period_s, found.resolution, found.read_s, found.auto) == (None, None, None, False)
+    assert name not in sensors.names(root)
+    sensor, reason = sensors.find(root, name)
+    assert sensor is None
+    assert found.reason in reason
+    return found
 
 
 def vcgencmd(root: Path, text: str, status: int = 0, error: str = "") -> Path:

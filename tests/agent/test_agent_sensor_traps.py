@@ -1,13 +1,10 @@
 """The traps of the sensors that boards and computers have, with what is to come of each."""
 
-import math
 import subprocess
-import sys
 import time
-from functools import partial
 
 import pytest
-from fake_machine import JETSON_AGX_ORIN, JETSON_ORIN_NANO, RASPBERRY_PI_4, RASPBERRY_PI_5, chip, ina3221, write, zone
+from fake_machine import JETSON_AGX_ORIN, JETSON_ORIN_NANO, chip, ina3221, write, zone
 from fake_sensors import (
     BREAKOUT,
     COUNTING,
@@ -16,36 +13,20 @@ from fake_sensors import (
     JETSON_ORIN_NX,
     JETSON_XAVIER_NX,
     LAPTOP,
-    NO_PMIC,
-    PMIC,
     XAVIERS_IIO,
-    FakeNvml,
     close,
     ina3221x,
-    supply,
-    vcgencmd,
+    unusable,
 )
 
-from joulefront_agent import command, sensors
-from joulefront_agent.sensors import nvml, pmic, probe, sysfs
+from joulefront_agent import sensors
+from joulefront_agent.sensors import probe, sysfs
 from joulefront_devices import tables
-
-PI_5_W = 1.68176  # the 12 products, by hand
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(probe, "_LIMIT_S", 0.01)
-
-
-def unusable(root, name):
-    (found,) = [found for found in sensors.survey(root) if found.name == name]
-    assert (found.period_s, found.resolution, found.read_s, found.auto) == (None, None, None, False)
-    assert name not in sensors.names(root)
-    sensor, reason = sensors.find(root, name)
-    assert sensor is None
-    assert found.reason in reason
-    return found
 
 
 @pytest.mark.parametrize(
@@ -195,210 +176,6 @@ def test_a_devices_name_gets_no_command_into_a_fix():
     fix = sysfs.rule("hwmon", "ATTR{name}", "a'; reboot; echo '", ["power1_input"])
     assert 'ATTR{name}=="a???reboot??echo??"' in fix
     assert "99-joulefront-a-reboot-echo.rules" in fix
-
-
-# The Raspberry Pi
-
-
-def test_the_pis_rails_are_multiplied_by_pairs_and_its_5_v_is_not_seen(tmp_path):
-    root = write(tmp_path, RASPBERRY_PI_5)
-    vcgencmd(root, PMIC)
-    sensor, reason = sensors.find(root, "auto")
-    assert reason is None
-    assert sensor.name == "pmic"
-    assert sensor.covers.startswith(
-        "the Pi 5's power management chip: the sum of its 12 rails (0V8_AON, 0V8_SW, 1V1_SYS"
-    )
-    assert sensor.covers.endswith("; not what takes its 5 V, such as USB")
-    assert not {"EXT5V", "BATT"} & set(pmic.rails(PMIC))
-    assert sensor._source.read() == pytest.approx(PI_5_W, abs=1e-3)
-
-
-def test_the_pis_chip_is_asked_ten_times_a_second_at_most(tmp_path):
-    root = write(tmp_path, RASPBERRY_PI_5)
-    vcgencmd(root, PMIC)
-    sensor, _ = sensors.find(root, "pmic")
-    assert sensor._source.interval_s == 0.1
-
-
-def test_the_commands_processor_time_counts_as_the_samplings(monkeypatch):
-    monkeypatch.setattr(time, "thread_time", lambda: 0.0)
-    began_s = pmic._cost()
-    subprocess.run(["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"], check=True)
-    assert pmic._cost() > began_s
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (PMIC.replace("current(7)=0.76608000A", "current(7)=nanA"), "nan"),
-        (PMIC.replace("VDD_CORE_V volt(15)=0.72049320V\n", ""), "vcgencmd tells other rails than before: VDD_CORE"),
-        ("", "no rail with volts and amperes in ''"),
-        (PMIC.replace("volt(15)=0.72049320V", "volt(15)=0.72049320A"), "VDD_CORE_V"),
-    ],
-)
-def test_what_the_chip_tells_later_has_to_be_the_same_rails(tmp_path, text, said):
-    root = write(tmp_path, RASPBERRY_PI_5)
-    vcgencmd(root, PMIC)
-    read = sensors.find(root, "pmic")[0]._source.read
-    (root / "pmic.txt").write_text(text)
-    if said == "nan":
-        assert math.isnan(read())
-        return
-    with pytest.raises(ValueError, match=said):
-        read()
-
-
-@pytest.mark.parametrize("status", [0, 255])
-def test_a_pi_without_such_a_chip_is_found_out_by_asking(tmp_path, status):
-    root = write(tmp_path, RASPBERRY_PI_4)
-    vcgencmd(root, NO_PMIC, status)
-    found = unusable(root, "pmic")
-    assert (
-        found.reason
-        == "the firmware of this Raspberry Pi 4 Model B Rev 1.4 tells no power: only a Raspberry Pi 5's does"
-    )
-    assert found.fix is None
-    assert found.reason in sensors.find(root, "auto")[1]
-
-
-def test_a_pi_whose_firmware_may_not_be_asked_says_which_group(tmp_path):
-    root = write(tmp_path, RASPBERRY_PI_5)
-    vcgencmd(root, "", 255, "Can't open device file: /dev/vcio")
-    found = unusable(root, "pmic")
-    assert "Can't open device file: /dev/vcio" in found.reason
-    assert found.fix.startswith('sudo usermod -aG video "$USER"')
-
-
-def test_a_pi_without_the_command_says_what_to_install(tmp_path):
-    root = write(tmp_path, RASPBERRY_PI_5)
-    found = unusable(root, "pmic")
-    assert found.reason == "there is no vcgencmd, which tells the power on a Raspberry Pi 5"
-    assert found.fix.startswith("sudo apt install raspi-utils")
-    assert "there is no vcgencmd" in sensors.find(write(tmp_path / "other", {}), "pmic")[1]
-
-
-def test_a_command_that_hangs_is_ended(tmp_path):
-    path = tmp_path / "slow"
-    path.write_text("#!/bin/sh\nexec sleep 600\n")
-    path.chmod(0o755)
-    with pytest.raises(OSError, match=r"slow does not answer within 0\.05 s"):
-        command.said(path, limit_s=0.05)
-
-
-# GPUs
-
-
-@pytest.fixture
-def gpu(tmp_path, monkeypatch):
-    def make(fake):
-        def load(name):
-            assert name == "pynvml"
-            if fake is None:
-                raise ModuleNotFoundError(name)
-            return fake
-
-        monkeypatch.setitem(sensors.KINDS, "nvml", partial(nvml.look, load=load))
-        return write(tmp_path, {"dev/nvidiactl": ""})
-
-    return make
-
-
-def test_a_gpu_is_a_counter_and_never_all_that_the_machine_takes(gpu):
-    root = gpu(FakeNvml())
-    (found,) = sensors.survey(root)
-    assert (found.name, found.kind, found.resolution, found.auto) == ("nvml", "counter", 1e-3, False)
-    assert found.covers == "GPU 0, NVIDIA H100: its board alone, without the processor"
-    assert sensors.find(root, "auto")[0] is None
-
-
-def test_of_two_gpus_one_is_to_be_named(gpu):
-    root = gpu(FakeNvml(count=2))
-    assert sensors.names(root) == ["nvml:0", "nvml:1"]
-    assert "several meters 'nvml': name one, of nvml:0, nvml:1" in sensors.find(root, "nvml")[1]
-    assert sensors.find(root, "nvml:1")[0].name == "nvml:1"
-
-
-@pytest.mark.parametrize(("architecture", "period_s"), [(7, 1.0), (5, 0.1)])
-def test_a_power_that_is_an_average_has_its_period(gpu, architecture, period_s):
-    fake = FakeNvml(without=["energy"])
-    fake.architecture = architecture
-    sensor, _ = sensors.find(gpu(fake), "nvml")
-    assert sensor._source.interval_s == period_s
-    assert sensor._source.read() == 300.0
-
-
-def test_a_gpu_that_tells_nothing_is_listed_with_the_reason(gpu):
-    found = unusable(gpu(FakeNvml(without=["energy", "power"])), "nvml:0")
-    assert found.reason.startswith(
-        "it tells neither energy nor power: nvmlDeviceGetPowerUsage: Not Supported (a Jetson"
-    )
-
-
-def test_a_python_without_the_module_says_how_to_install_it(gpu):
-    found = unusable(gpu(None), "nvml")
-    assert "has no module pynvml" in found.reason
-    assert found.fix.startswith(f"{sys.executable} -m pip install nvidia-ml-py (")
-
-
-def test_a_driver_that_does_not_fit_is_the_reason(gpu):
-    found = unusable(gpu(FakeNvml(broken="Driver/library version mismatch")), "nvml")
-    assert found.reason == "NVML fails: Driver/library version mismatch"
-    assert found.fix == "nvidia-smi has to work first, as this user"
-
-
-def test_without_a_driver_nobody_asks_for_the_module(tmp_path):
-    def load(_):
-        raise AssertionError("asked for")
-
-    assert nvml.look(tmp_path, load).absent == "there is no driver of NVIDIA's"
-
-
-# Batteries
-
-
-@pytest.mark.parametrize("current", [640_000, -640_000])
-def test_a_battery_gives_what_is_taken_whatever_its_drivers_sign(tmp_path, current):
-    root = write(tmp_path, {**LAPTOP, "sys/class/power_supply/BAT0/current_now": current})
-    assert sensors.find(root, "supply:BAT0")[0]._source.read() == pytest.approx(12.1 * 0.64)
-
-
-@pytest.mark.parametrize("status", ["Charging", "Full", "Not charging", "Unknown"])
-def test_a_battery_that_is_not_discharged_is_no_meter(tmp_path, status):
-    root = write(tmp_path, {**LAPTOP, "sys/class/power_supply/BAT0/status": status})
-    found = unusable(root, "supply:BAT0")
-    assert found.reason.startswith(f"it is {status}: only what a discharging battery gives")
-    assert found.fix == "unplug the charger, and measure on battery"
-
-
-def test_a_charger_that_is_plugged_in_meanwhile_ends_it(tmp_path):
-    root = write(tmp_path, LAPTOP)
-    read = sensors.find(root, "supply:BAT0")[0]._source.read
-    (root / "sys/class/power_supply/BAT0/status").write_text("Charging\n")
-    with pytest.raises(ValueError, match="the battery is Charging"):
-        read()
-
-
-@pytest.mark.parametrize("files", [{}, {"usb_type": "[C] PD PD_PPS"}, {"usb_type": "C [PD] PD_PPS"}])
-def test_what_was_negotiated_is_no_measurement(tmp_path, files):
-    name = "ucsi-source-psy-USBC000:001" if "PD]" not in str(files) else "usb-c"
-    tree = supply(name, type="USB", voltage_now=20_000_000, current_now=3_250_000, **files)
-    found = unusable(write(tmp_path, tree), f"supply:{name}")
-    assert found.reason == "it tells what was negotiated with the charger, not what flows"
-
-
-def test_a_peripherals_battery_is_not_the_machines(tmp_path):
-    assert "a peripheral's" in unusable(write(tmp_path, LAPTOP), "supply:hidpp_battery_0").reason
-
-
-def test_no_supply_is_auto(tmp_path):
-    root = write(tmp_path, supply("BAT0", type="Battery", status="Discharging", power_now=9_000_000))
-    assert sensors.names(root) == ["supply:BAT0"]
-    assert sensors.find(root, "supply:BAT0")[0]._source.read() == 9.0
-    assert sensors.find(root, "auto")[0] is None
-
-
-# All of them
 
 
 def test_a_meter_of_no_known_kind_is_told_all_kinds(tmp_path):

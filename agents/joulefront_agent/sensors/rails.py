@@ -12,7 +12,8 @@ _INPUTS = ("VDD_IN", "POM_5V_IN")
 # out, or it would count twice; no primary source for that was found, and some tools add it.
 _ORIN = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 
-# AGX Xavier has none either. Its product design guide draws the sense resistors of these six one beside another.
+# AGX Xavier has none either. Its design guide (DG-09840, figure 5-14) draws the resistors of these six one beside another;
+# that none of them feeds another is read off that figure, no sentence says so.
 _XAVIER = ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V")
 
 
