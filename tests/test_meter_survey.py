@@ -9,6 +9,7 @@ from command_line import joulefront
 from joulefront import meter_survey as module
 from joulefront.bench.meters.survey import HostMeter
 from joulefront.meter_survey import survey
+from joulefront_agent import wire
 from joulefront_agent.wire_energy import Found
 from joulefront_devices.tables import METERS
 from simulated import Silent
@@ -97,6 +98,15 @@ def test_people_read_fixes_that_they_can_copy(there, monkeypatch, capsys):
     assert "cannot be used on this host: none is there\n    fix: plug it in" in shown
     assert joulefront(monkeypatch, "devices", "meters", "board", "--json") == 0
     assert json.loads(capsys.readouterr().out)["meters"][1]["fix"] == long
+
+
+def test_an_agent_that_fails_at_it_is_one_message(there, monkeypatch, capsys):
+    def fails():
+        raise wire.Failure("AgentError", "out of files")
+
+    there.meters = fails
+    assert joulefront(monkeypatch, "devices", "meters", "board") == 3
+    assert "device 'board' cannot tell what meters it has: out of files" in capsys.readouterr().err
 
 
 def test_what_did_not_show_is_left_out_and_is_no_zero(there, monkeypatch, capsys):

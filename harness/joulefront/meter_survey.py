@@ -12,8 +12,9 @@ from joulefront.bench.meters.survey import HostMeter
 from joulefront.bench.meters.survey import survey as host_meters
 from joulefront.bench.opening import opened
 from joulefront.config import Plugin
-from joulefront.errors import JoulefrontError
+from joulefront.errors import JoulefrontError, MeterError
 from joulefront.protocols import Listener
+from joulefront_agent import wire
 from joulefront_agent.wire_energy import Found
 from joulefront_devices import load
 from joulefront_devices.device import Device
@@ -30,7 +31,10 @@ def survey(name: str, listener: Listener) -> dict[str, Any]:
     listener.stage(f"opening {name}")
     with opened(device) as session:
         listener.stage(f"looking at each meter of {name} for a moment")
-        found, facts = session.meters(), session.facts
+        try:
+            found, facts = session.meters(), session.facts
+        except wire.Failure as failure:
+            raise MeterError(f"device {name!r} cannot tell what meters it has: {failure}") from failure
     provenance = "simulated" if facts.get("simulated") else "measured"
     return {
         "device": name,

@@ -10,7 +10,7 @@ from joulefront.canary import Canary
 from joulefront.records import Estimate, Measurement
 from joulefront.report import documents, energy, tables
 from joulefront.report.axes import AXES, interval, provenance, titled, value
-from joulefront.report.headline import remarks
+from joulefront.report.headline import headline, remarks
 from joulefront.report.hover import hover
 from joulefront.report.journey import document as journey
 from joulefront.report.journey import lines
@@ -224,6 +224,6 @@ def test_estimated_joules_are_loud(results: Results) -> None:
         replace(one, measurement=one.measurement and replace(one.measurement, energy_provenance="estimated"))
         for one in results.trials
     )
-    assert any(
-        "computed by a model" in text for kind, text in remarks(replace(results, trials=trials)) if kind == "loud"
-    )
+    among = replace(results, trials=trials)
+    assert "of the unpruned network's estimated energy" in headline(among)
+    assert any("computed by a model" in text for kind, text in remarks(among) if kind == "loud")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from joulefront.objectives import JUDGED
 from joulefront.records import Trial
 from joulefront.report import documents, drift
-from joulefront.report.axes import AXES
+from joulefront.report.axes import AXES, provenance
 from joulefront.results import Results
 
 
@@ -62,7 +62,7 @@ def _sentence(results: Results) -> str:
     if knee.number == unpruned.number:
         return f"the unpruned network, trial {knee.number}, is {alone}: {_figures(knee, results)}."
     costs = [
-        f"{knee.objectives[name] / unpruned.objectives[name]:.2f} of the unpruned network's {AXES[name].label}"
+        f"{knee.objectives[name] / unpruned.objectives[name]:.2f} of the unpruned network's {_label(name, knee)}"
         for name in results.objectives
         if name not in JUDGED and unpruned.objectives[name]
     ]
@@ -83,7 +83,12 @@ def _accuracy(knee: Trial, unpruned: Trial) -> str:
 
 
 def _figures(trial: Trial, results: Results) -> str:
-    return ", ".join(f"{AXES[name].label} {AXES[name].shown(trial.objectives[name])}" for name in results.objectives)
+    return ", ".join(f"{_label(name, trial)} {AXES[name].shown(trial.objectives[name])}" for name in results.objectives)
+
+
+def _label(name: str, trial: Trial) -> str:
+    """What a quantity is called, with the word for one that no meter read."""
+    return f"{'estimated ' if provenance(trial, name) == 'estimated' else ''}{AXES[name].label}"
 
 
 def _why_no_front(trials: Sequence[Trial]) -> str:

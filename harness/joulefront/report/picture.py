@@ -178,7 +178,10 @@ def _front(results: Results, rows: int, width: int) -> Table:
     """A short table of the front: as many lines as fit, the knee among them."""
     table = Table(box=None, padding=(0, 1), header_style="dim", show_edge=False, width=width)
     has_energy = any(trial.measurement and trial.measurement.energy_j for trial in results.front)
-    for heading in ("trial", "valid.", "latency, ms", *(["mJ"] if has_energy else [])):
+    # The scatter above says how latencies came about.
+    words = {trial.measurement.energy_provenance for trial in results.front if trial.measurement}
+    joules = "mJ, estimated" if "estimated" in words else "mJ"
+    for heading in ("trial", "valid.", "latency, ms", *([joules] if has_energy else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("widths", no_wrap=True, overflow="ellipsis", ratio=1)  # it alone gives way, not the numbers
     for trial in _chosen(results, rows):
