@@ -91,7 +91,6 @@ def test_idle_power_that_drifts_is_said_and_is_in_the_net_joules(tmp_path):
 
 
 CLOCKS = {
-    "even": {},
     "fast": {"skew": 50e-6},
     "slow and far": {"skew": -80e-6, "offset_s": 1e6},
 }
