@@ -1,7 +1,7 @@
 """Boards and computers by what their kernels show of power, and what has to be moved in their trees for a power to be seen.
 
-The trees are those of the kernel's documentation (hwmon's sysfs interface, ina3221, power capping, ABI of power_supply) and of
-logs that owners of the boards published.
+The trees are those of the kernel's documentation (hwmon's sysfs interface, ina3221, power capping, ABI of power_supply) and, for
+the names of rails, of what owners of the boards published; the values are plausible ones of ours.
 """
 
 import math
