@@ -1,10 +1,12 @@
 """What reports say of joules: gross and net, in watts and by the joule, how sure, by which meter; and how they came about."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from joulefront.canary import Canary
 from joulefront.records import Estimate, Measurement
@@ -86,6 +88,31 @@ def test_words_tell_the_meter_its_factor_the_windows_and_the_parts() -> None:
     assert words["interval from"].startswith("repeats 1.00%, edges 0.10%, gain 9.95%")
     assert words["power"].startswith("3 W, 95 % interval 2.7 to 3.3 W; idle 1 W")
     assert "scale" not in words
+
+
+def test_each_reason_for_doubt_is_told_once() -> None:
+    made = measured().energy
+    assert made is not None
+    assert made.net_j is not None
+    assert made.idle_w is not None
+    why = "two idle windows are too few"
+    doubted = replace(made, net_j=replace(made.net_j, indicative=why), idle_w=replace(made.idle_w, indicative=why))
+    rows = energy.rows(energy.document(measured(energy=doubted)))
+    assert [text for label, text in rows if label == "indicative"] == [why]
+    assert "indicative interval" in dict(rows)["net"]
+
+
+def test_a_measurement_is_told_line_by_line() -> None:
+    sizes = {"size_b": 1e6, "packed_b": 5e5, "kernels": None, "kernels_reason": "not told", "fallbacks": None}
+    document = {**documents.measurement("board", measured(warnings=("one doubt " * 20,))), **sizes}
+    file = io.StringIO()
+    Console(width=100, file=file, markup=False).print(tables.measurement(document))
+    lines = file.getvalue().splitlines()
+    labels = [line.split("  ")[0] for line in lines if not line.startswith(" ")]
+    for label in ("latency", "energy", "net", "power", "per joule", "energy-delay", "meter", "windows", "warning"):
+        assert label in labels
+    # What is long goes on below itself.
+    assert all(len(line) <= 100 for line in lines)
 
 
 def test_a_gain_that_nobody_states_is_said_to_be_left_out() -> None:

@@ -88,9 +88,9 @@ def rows(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
         delay = measured["provenance"]["energy_delay_js"]
         words.append(("energy-delay", f"{in_words(measured['energy_delay_js'], 'mJ ms', 1e6)}, {delay}"))
     words += _meter(made) if made else [("meter", f"not known: {measured['energy_reason']}")]
-    if energy_j["indicative"]:
-        words.append(("indicative", energy_j["indicative"]))
-    return words
+    told = [energy_j, *([made["net_j"], made["power_w"], made["idle_w"]] if made else [])]
+    reasons = dict.fromkeys(one["indicative"] for one in told if one and one["indicative"])
+    return [*words, *(("indicative", reason) for reason in reasons)]
 
 
 def _power(made: Mapping[str, Any], provenance: str) -> list[tuple[str, str]]:

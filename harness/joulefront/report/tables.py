@@ -94,7 +94,10 @@ def measurement(document: Mapping[str, Any]) -> RenderableType:
     rows.append(("kernels", line(document)))
     rows += [("set aside", f"a repeat that was no measurement: {reason}") for reason in document["set_aside"]]
     rows += [("warning", warning) for warning in document["warnings"]]
-    return Text("\n".join(f"{label:15}{text}" for label, text in rows))
+    lines = Table.grid(padding=(0, 2, 0, 0))
+    for label, text in rows:
+        lines.add_row(Text(label, no_wrap=True), Text(text))
+    return lines
 
 
 def tuned(document: Mapping[str, Any]) -> RenderableType:
