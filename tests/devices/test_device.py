@@ -174,7 +174,7 @@ def test_a_wrong_file_is_named_with_the_key(tmp_path, line, said):
 def test_the_schema_describes_what_a_file_may_hold():
     assert set(Device.model_json_schema()["properties"]) == {
         "name", "description", "transport", "target", "meter", "pin_threads", "settle", "profile", "facts", "checked",
-        "calibration", "governor",
+        "calibration", "governor", "mark",
     }  # fmt: skip
 
 
@@ -215,6 +215,9 @@ def test_a_meter_of_the_users_own_lies_beside_the_devices_file(tmp_path):
 
 def test_the_files_in_the_readme_are_valid():
     readme = Path(__file__).parents[2] / "devices" / "README.md"
-    device, target, profile = re.findall(r"```toml\n(.*?)```", readme.read_text(encoding="utf-8"), flags=re.DOTALL)
+    device, target, meter, profile = re.findall(
+        r"```toml\n(.*?)```", readme.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
     assert parse(f"{device}\n{target}", Device, source="device").target.cpu == "cortex-a76"
+    assert parse(f'name = "any"\n{meter}', Device, source="device").meter.kind == "joulescope"
     assert parse(profile, Profile, source="profile").architecture == "aarch64"
