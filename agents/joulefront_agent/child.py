@@ -20,7 +20,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from joulefront_agent import blame, conditions, cores, sensors, spin, timing, turns, window, wire
+from joulefront_agent import blame, conditions, cores, mark, sensors, spin, timing, turns, window, wire
 from joulefront_agent.load import Load
 from joulefront_agent.memory import Peak
 from joulefront_agent.sensors.reading import STUCK_S, Sensor, within
@@ -135,10 +135,12 @@ def watch(asked: Watch, root: Path) -> Watched:
     used = cores.fastest(root, asked.busy) if asked.busy else []
     allowed = os.sched_getaffinity(0)
     meters = _sensors(root, asked.meters, allowed.difference(used) or allowed)
-    with spin.spinning(used):
+    with spin.spinning(used), mark.pin(root, asked.mark) as pin:
         # What a sensor tells first is still of the time before, when this process began.
         sleep(CALM_S if meters else 0.0)
-        taken = window.take(_idle, meters, root, least_s=asked.least_s, periods=asked.periods, most_s=asked.most_s)
+        taken = window.take(
+            _idle, meters, root, least_s=asked.least_s, periods=asked.periods, most_s=asked.most_s, mark=pin
+        )
     return Watched(taken, before, conditions.read(root))
 
 
@@ -155,7 +157,8 @@ def _window(network: Network, inference_s: float, run: wire.Run, meters: list[Se
 
     least_s = max(run.energy_s, _LEAST_INFERENCES * inference_s)
     most_s = max(run.energy_limit_s, least_s)
-    return window.take(work, meters, root, least_s=least_s, periods=run.periods, most_s=most_s)
+    with mark.pin(root, run.mark) as pin:
+        return window.take(work, meters, root, least_s=least_s, periods=run.periods, most_s=most_s, mark=pin)
 
 
 def _sensors(root: Path, meters: Sequence[str], spare: set[int]) -> list[Sensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from joulefront_agent import wire_energy
 from joulefront_agent.load import Load
+from joulefront_agent.mark import Mark
 from joulefront_agent.sensors.reading import Sensor
 
 _LOOK_S = 1.0
@@ -26,16 +27,19 @@ def take(
     least_s: float,
     periods: int = 0,
     most_s: float,
+    mark: Mark = lambda _: None,
     clock: Callable[[], float] = raw_s,
 ) -> wire_energy.Window:
     """Have ``work`` go on for ``least_s`` and ``periods`` updates of each sensor, but not beyond ``most_s``.
 
     ``work`` takes how long to go on, in s, and returns how many inferences that were. The window holds nothing but those:
-    a sensor begins its own at the end of start, and ends it at the beginning of stop. Raises Failure (MeterError).
+    a sensor begins its own at the end of start, and ends it at the beginning of stop. ``mark`` is told when it begins and
+    ends. Raises Failure (MeterError).
     """
     for sensor in sensors:
         sensor.start()
     load, begin_s, count = Load(root), clock(), 0
+    mark(True)
     while True:
         wanted_s = max([least_s, *(periods * sensor.period_s for sensor in sensors)])
         left_s = min(wanted_s, most_s) - (clock() - begin_s)
@@ -44,6 +48,7 @@ def take(
         # In pieces, since a sensor shows how slow it is only in time.
         count += work(min(left_s, _LOOK_S))
     end_s = clock()
+    mark(False)
     busy_cores, own_cores = load.busy_cores(), load.own_cores()
     readings = [(sensor, sensor.stop()) for sensor in sensors]
     return wire_energy.Window(

@@ -122,6 +122,7 @@ class Run:
     ``sample_s`` and ``samples`` inferences, but for no longer than ``sample_limit_s``. The energy window lasts at least
     ``energy_s``, 0 for none, ten inferences, and ``periods`` updates of each of the ``meters`` (as in Hello; none where
     something else measures), but no longer than ``energy_limit_s``. The child is killed after ``timeout_s``. All in s.
+    ``mark`` is the file of a pin that is high while the window lasts, "" for none.
     """
 
     library: str
@@ -139,6 +140,7 @@ class Run:
     energy_limit_s: float
     meters: tuple[str, ...]
     timeout_s: float
+    mark: str = ""
 
     def to_wire(self) -> dict[str, Any]:
         """As JSON's values."""
@@ -160,6 +162,7 @@ class Run:
             samples=take(table["samples"], "samples", int, least=1),
             periods=take(table["periods"], "periods", int, least=0),
             meters=tuple(take(item, "meters", str) for item in list_of(table["meters"], "meters")),
+            mark=take(table["mark"], "mark", str),
             **{name: take(table[name], name, float, least=0) for name in seconds},
         )
 

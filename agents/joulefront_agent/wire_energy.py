@@ -83,7 +83,7 @@ class Watch:
     """Read ``meters`` (as in Hello) over a window without a network: idle, or with ``busy`` cores kept busy.
 
     The window lasts at least ``least_s``, and ``periods`` updates of each sensor, but no longer than ``most_s``, in s.
-    The child that does it is killed after ``timeout_s``.
+    The child that does it is killed after ``timeout_s``. ``mark`` is as in Run.
     """
 
     meters: tuple[str, ...]
@@ -92,6 +92,7 @@ class Watch:
     periods: int
     most_s: float
     timeout_s: float
+    mark: str = ""
 
     def to_wire(self) -> dict[str, Any]:
         """As JSON's values."""
@@ -105,6 +106,7 @@ class Watch:
             meters=tuple(take(item, "meters", str) for item in list_of(table["meters"], "meters")),
             busy=take(table["busy"], "busy", int, least=0),
             periods=take(table["periods"], "periods", int, least=0),
+            mark=take(table["mark"], "mark", str),
             **{name: take(table[name], name, float, least=0) for name in ("least_s", "most_s", "timeout_s")},
         )
 

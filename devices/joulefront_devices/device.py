@@ -65,6 +65,11 @@ class Device(Table):
         'kind = "joulescope", "replay" or "cpu-model", or "module:Class" and "file.py:Class" for one of your own.',
     )
     calibration: CalibrationTable | None = None
+    mark: str = Field(
+        default="",
+        pattern=r"^(/sys/class/(leds/[^/]+/brightness|gpio/gpio[0-9]{1,5}/value))?$",
+        description="The file of a pin of the device that is to be high while a window of energy lasts.",
+    )
     governor: Literal["performance", "keep"] = Field(
         default="performance",
         description='Which frequency governor its cores have while it is measured, where the agent may set it; "keep" sets none.',

@@ -58,7 +58,9 @@ class Bench:
             self.target = target_of(self._device, self.facts, self._threads)
             metering = stack.enter_context(metering_opened(self._device, self.facts, Path.cwd()))
             self.energy_reason = metering.reason
-            orders = Orders(self._threads, self._device.pin_threads, metering.sensors, self._config.timeout_s)
+            orders = Orders(
+                self._threads, self._device.pin_threads, metering.sensors, self._config.timeout_s, self._device.mark
+            )
             blame = Blame(session, orders, Plan.of("screening", self._config))
             provenance: Provenance = "simulated" if self.facts.get("simulated") else "measured"
             self._place = Place(

@@ -17,12 +17,14 @@ from joulefront_agent.wire_time import Timing
 @dataclass(frozen=True, slots=True)
 class Orders:
     """Makes requests for one device: how many ``threads`` a network has there, whether they are pinned, which of the
-    device's own ``sensors`` are read, and after which ``timeout_s`` beyond what was planned something hangs."""
+    device's own ``sensors`` are read, after which ``timeout_s`` beyond what was planned something hangs, and the ``mark`` that
+    is raised while a window lasts."""
 
     threads: int
     pin_threads: bool
     sensors: tuple[str, ...]
     timeout_s: float
+    mark: str = ""
 
     def run(self, job: Job, plan: Plan, *, outputs: bool, window: bool) -> wire.Run:
         """One repeat of a job, with its ``outputs`` and an energy ``window``; the session says where the library is."""
@@ -44,6 +46,7 @@ class Orders:
             meters=self.sensors if window else (),
             # What is planned is no sign of a hang.
             timeout_s=self.timeout_s + plan.time_s + plan.tail_s + (plan.energy_limit_s if window else 0.0),
+            mark=self.mark if window else "",
         )
 
     def once(self, job: Job, plan: Plan, *, window: bool) -> wire.Run:
@@ -53,7 +56,15 @@ class Orders:
 
     def watch(self, least_s: float, periods: int, most_s: float, *, read: bool = True) -> Watch:
         """A window of the idle device, in s; without ``read``, nothing is looked at."""
-        return Watch(self.sensors if read else (), 0, least_s, periods, most_s, self.timeout_s + most_s)
+        return Watch(
+            self.sensors if read else (),
+            0,
+            least_s,
+            periods,
+            most_s,
+            self.timeout_s + most_s,
+            self.mark if read else "",
+        )
 
     def timing(self, sha256: str, functions: Sequence[Function], **plan: Any) -> Timing:
         """Functions of a library timed in turns, as ``plan`` has it."""
