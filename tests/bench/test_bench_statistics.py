@@ -153,6 +153,12 @@ def test_repeats_that_are_alike_leave_no_doubt():
     assert (estimate.value, estimate.low, estimate.high, estimate.indicative) == (2.0, 2.0, 2.0, None)
 
 
+def test_ticks_of_a_coarse_clock_are_no_certainty():
+    estimate = of_repeats([1e-6, 2e-6, 3e-6, 4e-6])
+    assert relative_width(estimate) > 0.5
+    assert "lie exactly on a line" in str(estimate.indicative)
+
+
 def test_a_latency_of_nothing_has_no_width_that_is_narrow_enough():
     assert relative_width(median_latency([[0.0], [0.0]])) == math.inf
 

@@ -34,6 +34,7 @@ _LIMIT = math.sqrt(math.pi / 2)
 _RATIOS = (1.422, 1.208, 1.151, 1.141, 1.135, 1.140, 1.150, 1.161)
 _FIRST_RATIO = 5
 _NOT_NOISE = 0.05
+_EXACT = 1e-9
 
 Figures = NDArray[np.float64]
 
@@ -169,13 +170,15 @@ def _without_drift(figures: Figures) -> Figures:
 
 def _doubt(figures: Figures, rest: Figures) -> str | None:
     """Why they are not noise around a line, in words."""
+    if np.ptp(rest) <= _EXACT * np.ptp(figures):
+        return f"the {len(figures)} repeats lie exactly on a line: their clock or meter is too coarse to show noise"
     chance = float(stats.shapiro((figures - figures.mean()) / np.ptp(figures)).pvalue)
     if chance < _NOT_NOISE:
         return (
             f"the {len(figures)} repeats are not spread as noise is (by chance in {chance:.2g} of cases): some were "
             "disturbed, or the device has several speeds"
         )
-    if len(rest) >= _FIRST_RATIO and np.ptp(rest):
+    if len(rest) >= _FIRST_RATIO:
         ratio = float(np.sum(np.diff(rest) ** 2) / np.sum((rest - rest.mean()) ** 2))
         if ratio < _least_ratio(len(rest)):
             return (
