@@ -51,6 +51,8 @@ def test_a_sensor_of_5_hz_gets_windows_so_long_that_the_interval_holds(tmp_path)
     assert holds(slow.energy_j, TRUE_J)
     assert width(slow.energy_j) <= MeasureConfig().energy_interval
     assert slow.warnings == ()
+    idle_w = [one.energy_j / one.window_s for one in slow.energy.baselines]
+    assert idle_w == pytest.approx([2.0] * len(idle_w), rel=0.01)  # nothing of the busy time before is in them
 
 
 def test_what_a_slow_sensor_leaves_open_is_in_the_interval(tmp_path):
