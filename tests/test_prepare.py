@@ -9,6 +9,7 @@ import pytest
 
 from joulefront.cache import Cache
 from joulefront.config import StudyConfig, parse
+from joulefront.errors import ConfigError
 from joulefront.prepare import Maker, Recipe
 from joulefront.prune.storage import parsed
 from simulated import TARGET, study_text
@@ -68,6 +69,12 @@ def test_a_candidate_begins_with_the_nearest_that_holds_it(maker: Maker, fresh_c
     assert inherited.pruning == alone.pruning
     shutil.rmtree(fresh_cache)
     assert maker.prepare(SMALL, "screen", [UNPRUNED, OTHER, LARGE]).candidate == inherited
+
+
+def test_a_criterion_to_choose_from_that_is_none_is_told_where_it_stands(tmp_path: Path, fresh_cache: Path) -> None:
+    text = STUDY.replace("[space]", '[space]\ncriteria = ["tailor"]')
+    with pytest.raises(ConfigError, match=r"^\[space\] criteria: unknown kind 'tailor'; did you mean 'taylor'\?"):
+        maker_of(text, tmp_path)
 
 
 def test_a_gpu_finds_no_candidate_that_another_one_trained(

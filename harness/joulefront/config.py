@@ -10,7 +10,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -81,10 +81,13 @@ class SpaceConfig(Table):
     sparsity: tuple[Share, ...] = Field(
         default=(),
         strict=False,
-        description="Shares of single weights that may be zero, such as [0.5, 0.8]: smaller when packed, not quicker.",
+        description="Shares of a layer's single weights that may be zero, such as [0.5, 0.8]: smaller when packed, not quicker. "
+        "Every criterion has to judge single weights.",
     )
     criteria: tuple[str, ...] = Field(
-        default=(), strict=False, description="Criteria that the search may choose from, beside the study's own."
+        default=(),
+        strict=False,
+        description="Criteria that the search may choose from, beside the study's own; by name, without arguments.",
     )
 
 
@@ -240,6 +243,15 @@ class StudyConfig(Table):
             raise ValueError("objectives: expected each objective once")
         return self
 
+    @model_validator(mode="after")
+    def _is_a_choice(self) -> StudyConfig:
+        if set(self.space.criteria) == {self.criterion.kind}:
+            raise ValueError(
+                f"space.criteria: {self.criterion.kind!r} is the study's own criterion, so there is nothing to choose: name "
+                "another one beside it, or leave criteria out"
+            )
+        return self
+
 
 AnyTable = TypeVar("AnyTable", bound=BaseModel)
 
@@ -309,7 +321,7 @@ def _problems(kind: type[BaseModel], error: ValidationError) -> list[str]:
             unknown.append(f"{where}{location[-1]}: unknown key; {nearest(location[-1], table.model_fields)}")
             continue
         # A union's findings carry the member's name behind the key: drop what is no key of the file.
-        while len(location) > 1 and _table_at(kind, location[:-1]) is None:
+        while len(location) > 1 and _table_at(kind, location[:-1]) is None and not _names_keys(kind, location[:-1]):
             location.pop()
         wanted = "missing" if detail["type"] == "missing" else _expectation(detail["msg"])
         wanteds, _ = expected.setdefault(".".join(location), ([], detail["input"]))
@@ -333,6 +345,13 @@ def _expectation(message: str) -> str:
     ):
         wanted = wanted.replace(theirs, ours)
     return wanted[:1].lower() + wanted[1:]
+
+
+def _names_keys(kind: type[BaseModel], keys: list[str]) -> bool:
+    """Whether what is under ``keys`` has keys of the user's own, such as layers."""
+    table = _table_at(kind, keys[:-1])
+    field = table.model_fields.get(keys[-1]) if table else None
+    return field is not None and get_origin(field.annotation) is dict
 
 
 def _table_at(kind: type[BaseModel], keys: list[str]) -> type[BaseModel] | None:
