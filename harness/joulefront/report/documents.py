@@ -54,6 +54,7 @@ def point(trial: Trial) -> dict[str, Any]:
             "test_accuracy": trial.test.metric if trial.test else None,
             **{name: objectives.value(one) for name, one in found.items() if name != "error"},
         },
+        "violation": trial.violation,
         "fidelity": trial.fidelity,
         "grade": measurement.grade,
         "provenance": {
@@ -61,6 +62,11 @@ def point(trial: Trial) -> dict[str, Any]:
         },
         "warnings": list(measurement.warnings),
     }
+
+
+def why_off_front(violation: float) -> str:
+    """Why a network that was measured is on no front, where it breaks the study's limits by ``violation``."""
+    return "it breaks the study's limits" if violation else "another one is at least as good in everything"
 
 
 def trials(results: Results) -> list[dict[str, Any]]:
