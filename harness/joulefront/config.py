@@ -342,6 +342,7 @@ def _expectation(message: str) -> str:
         ("Input should be a valid dictionary or instance of", "expected a table, for"),
         ("Input should be", "expected"),
         ("valid tuple", "valid array"),
+        ("valid dictionary", "table"),
     ):
         wanted = wanted.replace(theirs, ours)
     return wanted[:1].lower() + wanted[1:]
