@@ -60,6 +60,15 @@ def maker(tmp_path: Path, fresh_cache: Path) -> Maker:
     return maker_of(STUDY, tmp_path)
 
 
+def test_the_study_in_the_readme_can_be_prepared(tmp_path: Path, fresh_cache: Path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    study = readme.partition("```toml\n")[2].partition("```")[0]
+    for theirs, ours in (("my_model.py:task", "task.py:task"), ('exclude = ["stem"]', "exclude = []")):
+        assert theirs in study
+        study = study.replace(theirs, ours)
+    assert {gene.kind for gene in maker_of(study, tmp_path).space.genes} >= {"width", "sparsity", "criterion"}
+
+
 def test_a_candidate_begins_with_the_nearest_that_holds_it(maker: Maker, fresh_cache: Path) -> None:
     alone = maker.prepare(SMALL, "screen").candidate
     inherited = maker.prepare(SMALL, "screen", [UNPRUNED, OTHER, LARGE]).candidate
