@@ -139,7 +139,7 @@ def test_a_file_that_is_not_there(tmp_path):
         ),
         ('name = "x"\nmeter = "hwmno:ina3221"', "did you mean 'hwmon'?, not 'hwmno:ina3221'"),
         ('name = "x"\nmeter = "hwmon:"', "meter: expected"),
-        ('name = "x"\n[facts]\na = [1]', "facts: expected a valid boolean or"),
+        ('name = "x"\n[facts]\na = [1]', "facts.a: expected a valid boolean or"),
         (
             'name = "x"\n[checked]\nat = "now"\nstatus = "fine"',
             "checked.status: expected 'ready', 'incomplete' or 'failing'",
