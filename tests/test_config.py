@@ -30,6 +30,12 @@ def test_a_study_is_read_with_its_defaults_and_its_plugins_arguments() -> None:
         ('name = "x"\ntask = "digits"\n', "task: expected a table with a kind, not 'digits'"),
         (GOOD + "[space]\nmultiple = 0\n", "space.multiple: expected greater than or equal to 1 or 'auto', not 0"),
         (GOOD + '[space]\nexclude = "stem"\n', "space.exclude: expected a valid array, not 'stem'"),
+        (
+            GOOD + '[space]\nfloors = {"layer2.0" = 1.5}\n',
+            "space.floors.layer2.0: expected less than or equal to 1, not 1.5",
+        ),
+        (GOOD + "[space]\nfloors = 0.5\n", "space.floors: expected a table, not 0.5"),
+        (GOOD + '[space]\ncriteria = ["l2", "l2"]\n', "study.toml: space.criteria: 'l2' is the study's own criterion"),
         (GOOD + "[limits]\nlatancy_s = 0.1\n", "[limits] latancy_s: unknown key; did you mean 'latency_s'?"),
         (GOOD + "[limits]\nlatency_s = -1.0\n", "limits.latency_s: expected greater than 0, not -1.0"),
         ('objectives = ["error", "latency"]\n' + GOOD, "'latency'"),

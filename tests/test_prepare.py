@@ -9,6 +9,7 @@ import pytest
 
 from joulefront.cache import Cache
 from joulefront.config import StudyConfig, parse
+from joulefront.errors import ConfigError
 from joulefront.prepare import Maker, Recipe
 from joulefront.prune.storage import parsed
 from simulated import TARGET, study_text
@@ -59,6 +60,15 @@ def maker(tmp_path: Path, fresh_cache: Path) -> Maker:
     return maker_of(STUDY, tmp_path)
 
 
+def test_the_study_in_the_readme_can_be_prepared(tmp_path: Path, fresh_cache: Path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    study = readme.partition("```toml\n")[2].partition("```")[0]
+    for theirs, ours in (("my_model.py:task", "task.py:task"), ('exclude = ["stem"]', "exclude = []")):
+        assert theirs in study
+        study = study.replace(theirs, ours)
+    assert {gene.kind for gene in maker_of(study, tmp_path).space.genes} >= {"width", "sparsity", "criterion"}
+
+
 def test_a_candidate_begins_with_the_nearest_that_holds_it(maker: Maker, fresh_cache: Path) -> None:
     alone = maker.prepare(SMALL, "screen").candidate
     inherited = maker.prepare(SMALL, "screen", [UNPRUNED, OTHER, LARGE]).candidate
@@ -68,6 +78,12 @@ def test_a_candidate_begins_with_the_nearest_that_holds_it(maker: Maker, fresh_c
     assert inherited.pruning == alone.pruning
     shutil.rmtree(fresh_cache)
     assert maker.prepare(SMALL, "screen", [UNPRUNED, OTHER, LARGE]).candidate == inherited
+
+
+def test_a_criterion_to_choose_from_that_is_none_is_told_where_it_stands(tmp_path: Path, fresh_cache: Path) -> None:
+    text = STUDY.replace("[space]", '[space]\ncriteria = ["tailor"]')
+    with pytest.raises(ConfigError, match=r"^\[space\] criteria: unknown kind 'tailor'; did you mean 'taylor'\?"):
+        maker_of(text, tmp_path)
 
 
 def test_a_gpu_finds_no_candidate_that_another_one_trained(

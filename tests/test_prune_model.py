@@ -199,6 +199,36 @@ def test_single_weights_of_a_model_whose_channels_cannot_be_found() -> None:
         prune(odd, Removal(ratio=0.5), recovery=NONE)
 
 
+def test_weights_that_are_computed_from_others_are_left_alone() -> None:
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        old = nn.utils.weight_norm(nn.Linear(4, 8))
+    model = nn.Sequential(old, nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), nn.Linear(8, 2))
+    with torch.no_grad():  # of this kind torch copies no network with gradients
+        model(torch.rand(1, 4))
+    pruned = prune(Task(model, (torch.rand(1, 4),)), Removal(granularity="weight", ratio=0.5), recovery=NONE)
+    assert dict(pruned.pruning.sparsity) == {"2": 0.5}
+
+
+def test_a_block_that_goes_takes_the_widths_inside_along(task: Task) -> None:
+    blocks = Removal(granularity="block", ratio=0.5, schedule=plugin("iterative", steps=1))
+    pruned = prune(task, Removal(ratio=0.5, shares={"second": 0.25}), blocks, recovery=NONE)
+    (gone,) = pruned.pruning.dropped
+    stays = "first" if gone == "second" else "second"
+    assert list(pruned.pruning.widths) == ["stem", f"{stays}.one", "attend"]
+
+
+def test_what_cannot_be_cut_is_named() -> None:
+    class Fixed(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            scores: Tensor = self[2](self[1](self[0](x)).view(-1, 16))
+            return scores
+
+    fixed = Task(Fixed(nn.Linear(4, 8), nn.Linear(8, 16), nn.Linear(16, 2)), (torch.rand(1, 4),))
+    with pytest.raises(PruneError, match=r"does not run: .*; to leave alone what cannot be cut: --exclude 1$"):
+        prune(fixed, Removal(ratio=0.5), recovery=NONE)
+    assert dict(prune(fixed, Removal(ratio=0.5, exclude=("1",)), recovery=NONE).pruning.widths) == {"0": 4}
+
+
 def test_globally_some_layers_lose_more_and_the_sum_is_as_asked(task: Task) -> None:
     pruned = prune(task, Removal(granularity="weight", ratio=0.6, scope="global"), recovery=NONE)
     shares = pruned.pruning.sparsity
@@ -328,6 +358,7 @@ def test_without_data_what_needs_none_works(task: Task) -> None:
     ("removal", "reason"),
     [
         (Removal(ratio=1.2), "--ratio: expected a share above 0 and below 1, not 1.2"),
+        (Removal(shares={"stem": 1.2}), "--group stem: expected a share above 0 and below 1, not 1.2"),
         (Removal(ratio=float("nan")), "--ratio: expected a share"),
         (Removal(), "how much is to go"),
         (Removal(ratio=0.001), "takes away less than the least channel"),

@@ -81,10 +81,13 @@ class SpaceConfig(Table):
     sparsity: tuple[Share, ...] = Field(
         default=(),
         strict=False,
-        description="Shares of single weights that may be zero, such as [0.5, 0.8]: smaller when packed, not quicker.",
+        description="Shares of a layer's single weights that may be zero, such as [0.5, 0.8]: smaller when packed, not quicker. "
+        "Every criterion has to judge single weights.",
     )
     criteria: tuple[str, ...] = Field(
-        default=(), strict=False, description="Criteria that the search may choose from, beside the study's own."
+        default=(),
+        strict=False,
+        description="Criteria that the search may choose from, beside the study's own; by name, without arguments.",
     )
 
 
@@ -259,6 +262,15 @@ class StudyConfig(Table):
             raise ValueError("objectives: expected each objective once")
         return self
 
+    @model_validator(mode="after")
+    def _is_a_choice(self) -> StudyConfig:
+        if set(self.space.criteria) == {self.criterion.kind}:
+            raise ValueError(
+                f"space.criteria: {self.criterion.kind!r} is the study's own criterion, so there is nothing to choose: name "
+                "another one beside it, or leave criteria out"
+            )
+        return self
+
 
 AnyTable = TypeVar("AnyTable", bound=BaseModel)
 
@@ -346,6 +358,7 @@ def _expectation(message: str) -> str:
         ("Input should be a valid dictionary or instance of", "expected a table, for"),
         ("Input should be", "expected"),
         ("valid tuple", "valid array"),
+        ("valid dictionary", "table"),
     ):
         wanted = wanted.replace(theirs, ours)
     return wanted[:1].lower() + wanted[1:]
@@ -357,11 +370,18 @@ def _keys(kind: type[BaseModel], location: list[str]) -> list[str]:
     keys: list[str] = []
     for part in location:
         table = _table_at(kind, keys)
-        if table is None:
+        if table is None and not (keys and _names_keys(kind, keys)):
             break
-        if part in table.model_fields:
+        if table is None or part in table.model_fields:
             keys.append(part)
     return keys
+
+
+def _names_keys(kind: type[BaseModel], keys: list[str]) -> bool:
+    """Whether what is under ``keys`` has keys of the user's own, such as layers."""
+    table = _table_at(kind, keys[:-1])
+    field = table.model_fields.get(keys[-1]) if table else None
+    return field is not None and get_origin(field.annotation) is dict
 
 
 def _table_at(kind: type[BaseModel], keys: list[str]) -> type[BaseModel] | None:

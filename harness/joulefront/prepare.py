@@ -87,12 +87,11 @@ class Maker:
         self._groups = find_groups(self._task.model, self._task.example)
         self._evidence = Evidence(self._task.model, self._task, self._task.example, self._groups, seed=_SEED)
         self._unpruned = self.space.pruning(self.space.full)
-        self._criteria = {
-            name: Remembered(plugins.build(plugin, prune.READY, folder=folder, where=where))
-            for name, (plugin, where) in _criteria(study).items()
-        }
-        for criterion in self._criteria.values():
-            check_criterion(criterion, self._evidence, self._unpruned)
+        self._criteria = {}
+        for name, (plugin, where) in _criteria(study).items():
+            criterion = Remembered(plugins.build(plugin, prune.READY, folder=folder, where=where))
+            check_criterion(criterion, self._evidence, self._unpruned, where=where)
+            self._criteria[name] = criterion
         parts = self._identify(study, folder)
         # A candidate does not depend on the compiler; a study's measurements do.
         self.identity = {**parts, "compiler": compiler_fact(self._compiler)}
@@ -251,9 +250,8 @@ class Maker:
 
 def _criteria(study: StudyConfig) -> dict[str, tuple[Plugin, str]]:
     """The criteria of a study by the names that genomes have for them, each with where it stands."""
-    others = {name: (Plugin(kind=name), "[space] criteria") for name in study.space.criteria}
-    own = (study.criterion, "[criterion]")
-    return {**others, study.criterion.kind: own, "": own}
+    others = {name: (Plugin(kind=name), "[space] criteria:") for name in study.space.criteria}
+    return {**others, study.criterion.kind if others else "": (study.criterion, "[criterion]")}
 
 
 def _sources_sha256() -> str:

@@ -102,6 +102,7 @@ class _Run:
         self._steps: list[Step] = []
         self._warnings: list[str] = []
         self._unpruned = self._figures(task.model)
+        self._start = start
         self._now = _Made(start, self._unpruned, 0)
 
     def remove(self, removal: Removal) -> None:
@@ -157,7 +158,7 @@ class _Run:
                 change = training.accuracy_change(before.right, after.right)
         return Pruned(
             network.model,
-            replace(network.pruning, sparsity=sparsity_of(network)),
+            self._pruning(network),
             self._unpruned,
             tuple(replace(step, used=step.number in used) for step in self._steps),
             test,
@@ -166,6 +167,15 @@ class _Run:
             reason,
             self._seed,
             tuple(self._warnings),
+        )
+
+    def _pruning(self, network: Network) -> Pruning:
+        """What the network lost of the unpruned one, in the order of execution; nothing of the inside of missing blocks."""
+        widths, left = network.pruning.widths, self._start.groups.without(network.pruning.dropped)
+        return replace(
+            network.pruning,
+            widths={name: widths[name] for name in left.by_name if name in widths},
+            sparsity=sparsity_of(network),
         )
 
     def _granularity(self, removal: Removal) -> Granularity:

@@ -100,6 +100,10 @@ def _schedule(text: str | None, steps: int | None, floor: float | None) -> Plugi
         raise ConfigError(f"--steps is of the schedule iterative, not {schedule.kind}")
     if floor is not None and schedule.kind not in _FLOORED:
         raise ConfigError(f"--floor-accuracy is of the schedules {' and '.join(_FLOORED)}, not {schedule.kind}")
+    if schedule.kind == "adaptive" and "floor" not in {**schedule.arguments, **extra}:
+        raise ConfigError("--schedule adaptive needs the least accuracy that is good enough: --floor-accuracy 0.9")
+    if floor is not None and floor > 1:
+        raise ConfigError(f"--floor-accuracy {floor:g}: no network can reach that: expected a share, such as 0.95")
     if twice := set(extra) & set(schedule.arguments):
         raise ConfigError(f"--schedule {schedule.kind}: {twice.pop()} is given twice, in the table and as an option")
     return Plugin(kind=schedule.kind, **schedule.arguments, **extra)

@@ -56,8 +56,8 @@ class Figures:
     """What a network is: counted, and judged on the validation split.
 
     ``params`` and ``macs`` are of the network as it is computed, zeros included; ``nonzero`` counts the parameters that
-    are not zero. ``size_b`` is its weights' file in bytes, where zeros are left out if that is shorter. ``score`` is None
-    with a reason.
+    are not zero. ``size_b`` is its weights' file in bytes, where zeros are left out if that is shorter, but for the widths
+    that the header of an exported one has. ``score`` is None with a reason.
     """
 
     params: int

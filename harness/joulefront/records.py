@@ -78,9 +78,10 @@ class Pruning:
     @property
     def text(self) -> str:
         """One line that says it all, such as "conv1=8 conv2=16 without stage1.1 taylor"."""
-        words = [f"{name}={width}" for name, width in self.widths.items()]
+        words = [f"{name}={width}" for name, width in self.widths.items() if not inside(name, self.dropped)]
         words += [f"without {block}" for block in self.dropped]
-        words += [f"{share:.0%} zeros of {layer}" for layer, share in self.sparsity.items() if share]
+        shares = {layer: share for layer, share in self.sparsity.items() if share and not inside(layer, self.dropped)}
+        words += [f"{share:.0%} zeros of {layer}" for layer, share in shares.items()]
         return " ".join([*words, self.criterion]).strip()
 
 

@@ -143,7 +143,7 @@ def test_a_file_that_is_not_there(tmp_path):
         ('name = "x"\n[meter]\nfs = 1', "meter.kind: missing"),
         ('name = "x"\n[meter]\nkind = ""', "meter.kind: "),
         ('name = "x"\n[calibration]\nfactor = 0.0', "calibration.factor: expected"),
-        ('name = "x"\n[facts]\na = [1]', "facts: expected a valid boolean or"),
+        ('name = "x"\n[facts]\na = [1]', "facts.a: expected a valid boolean or"),
         (
             'name = "x"\n[checked]\nat = "now"\nstatus = "fine"',
             "checked.status: expected 'ready', 'incomplete' or 'failing'",

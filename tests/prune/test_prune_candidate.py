@@ -75,6 +75,14 @@ def test_a_criterion_is_asked_once_a_group(task: Task) -> None:
 
 def test_a_criterion_that_cannot_judge_is_found_before_the_search(task: Task) -> None:
     evidence = Evidence(task.model, task, task.example, find_groups(task.model, task.example))
-    check(Remembered(BnScale()), evidence, Pruning({"stage2.0.conv1": 8}))
-    with pytest.raises(ConfigError, match="criterion 'bn-scale' cannot judge layer 'conv'"):
-        check(Remembered(BnScale()), evidence, Pruning({}, (), {"conv": 0.5}))
+    check(Remembered(BnScale()), evidence, Pruning({"stage2.0.conv1": 8}), where="[criterion]")
+    told = r"\[criterion\] criterion 'bn-scale' cannot judge layer 'conv': .* space.sparsity .* single weights"
+    with pytest.raises(ConfigError, match=told):
+        check(Remembered(BnScale()), evidence, Pruning({}, (), {"conv": 0.5}), where="[criterion]")
+
+
+def test_scores_that_are_none_are_told_with_the_place_that_names_the_criterion(task: Task) -> None:
+    evidence = Evidence(task.model, task, task.example, find_groups(task.model, task.example))
+    empty = Remembered(lambda group: torch.full((group.channels,), torch.nan))
+    with pytest.raises(ConfigError, match=r"\[space\] criteria: criterion .* no finite score .* 16 channels$"):
+        check(empty, evidence, Pruning({"stage2.0.conv1": 8}, (), {"conv": 0.5}), where="[space] criteria:")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from networks import resnet20_like
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from joulefront.errors import ConfigError, PruneError
 from joulefront.prune.genes import criterion_genes, sparsity_genes, together, width_genes
@@ -106,6 +109,17 @@ def test_a_space_holds_what_the_study_asks_for() -> None:
     zeros = {layer for gene in space.genes if gene.kind == "sparsity" for layer, _ in gene.members}
     assert "conv" not in zeros
     assert {"stage1.0.conv1", "dense"} <= zeros
+
+
+def test_weights_that_are_computed_have_no_share_of_zeros() -> None:
+    def net(*layers: nn.Module) -> nn.Sequential:
+        return nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 16)), *layers)
+
+    asked: Any = {"example": (torch.zeros(1, 8),), "multiple": 4, "floor": 0.25, "sparsity": [0.5]}
+    space = find_space(net(nn.Linear(16, 16), nn.Linear(16, 4)), **asked)
+    assert [gene.name for gene in space.genes] == ["1", "zeros of 1", "zeros of 2"]
+    with pytest.raises(ConfigError, match=r"space.sparsity: there is no .* layer"):
+        find_space(net(), **asked)
 
 
 def test_blocks_and_zeros_take_room_from_the_widths(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import pytest
 from joulefront.comparison import compare
 from joulefront.errors import StoreError
 from joulefront.records import Failure, Visit
+from joulefront.report import documents, tables
 from joulefront.report.comparison_contents import comparison_contents
 from joulefront.report.comparison_document import document as comparison_document
 from joulefront.report.headline import headline, remarks
@@ -116,6 +117,15 @@ def test_the_headline_is_the_knee_against_the_unpruned_network(settled: Results)
     better = replace(knee.candidate, score=replace(knee.candidate.score, metric=unpruned.candidate.score.metric + 0.01))
     gained = tuple(replace(trial, candidate=better) if trial == knee else trial for trial in settled.trials)
     assert headline(replace(settled, trials=gained)).endswith("and gains 1 point of validation accuracy.")
+
+
+def test_an_unpruned_network_that_breaks_a_limit_is_not_called_beaten(settled: Results) -> None:
+    trials = tuple(replace(one, violation=0.5) if one == settled.unpruned else one for one in settled.trials)
+    shown = f"The unpruned network, trial {settled.unpruned.number}, is shown to compare with: it breaks the study's limits."
+    over = replace(settled, trials=trials)
+    assert ("", shown) in remarks(over)
+    *_, below = tables.front(documents.front(over)).renderables
+    assert "The unpruned network is shown to compare with: it breaks the study's limits." in str(below)
 
 
 def test_the_headline_names_energy_where_there_is_any(tmp_path: Path) -> None:

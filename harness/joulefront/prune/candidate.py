@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from joulefront.errors import ConfigError, PruneError
 from joulefront.protocols import Criterion, Group, Task
 from joulefront.prune.axes import NO_GROUPS
 from joulefront.prune.evidence import Evidence, called, score
@@ -61,12 +62,22 @@ def prune(
     return small
 
 
-def check(criterion: Remembered, evidence: Evidence, pruning: Pruning) -> None:
-    """Raise ConfigError unless ``criterion`` can judge all that ``pruning`` names, which it then remembers."""
-    for name in pruning.widths:
-        score(evidence.group(name), criterion)
-    for layer in pruning.sparsity:
-        score(evidence.layer(layer), criterion.criterion)
+def check(criterion: Remembered, evidence: Evidence, pruning: Pruning, *, where: str) -> None:
+    """Raise ConfigError unless ``criterion`` can judge all that ``pruning`` names; channels it remembers.
+
+    ``where`` is how messages call the place that names it.
+    """
+    hint = ""
+    try:
+        for name in pruning.widths:
+            score(evidence.group(name), criterion)
+        hint = (
+            ". With space.sparsity every criterion has to judge single weights: name another one, or leave sparsity out"
+        )
+        for layer in pruning.sparsity:
+            score(evidence.layer(layer), criterion.criterion)
+    except (ConfigError, PruneError) as error:
+        raise ConfigError(f"{where} {error}{hint}") from error
 
 
 def effective(pruning: Pruning, groups: Groups) -> Pruning:

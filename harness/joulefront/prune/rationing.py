@@ -43,9 +43,10 @@ class Rationing:
         shares: Mapping[str, float],
         seed: int,
     ) -> None:
-        for name, share in (*shares.items(), *([("--ratio", ratio)] if ratio is not None else [])):
+        groups = [(f"--group {name}", share) for name, share in shares.items()]
+        for option, share in (*groups, *([("--ratio", ratio)] if ratio is not None else [])):
             if not 0 < share < 1:
-                raise ConfigError(f"{name}: expected a share above 0 and below 1, not {share:g}")
+                raise ConfigError(f"{option}: expected a share above 0 and below 1, not {share:g}")
         if of != "units" and ratio is None:
             raise ConfigError(f"--of {of} needs a --ratio: the share of the {of} that goes")
         self._kind, self._task, self._criterion, self._seed = kind, task, criterion, seed

@@ -132,12 +132,23 @@ def _floor_of(name: str, floors: Mapping[str, float], floor: float) -> float:
 
 
 def _layers(model: nn.Module, exclude: Sequence[str]) -> list[str]:
-    """The convolutions and linear layers that are not excluded."""
-    return [
+    """The convolutions and linear layers that are not excluded, less those whose weights are computed (weight_norm).
+
+    Raises ConfigError when there is none.
+    """
+    found = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, _ConvNd | nn.Linear) and not inside(name, exclude)
+        if isinstance(module, _ConvNd | nn.Linear)
+        and "weight" in dict(module.named_parameters(recurse=False))
+        and not inside(name, exclude)
     ]
+    if not found:
+        raise ConfigError(
+            "space.sparsity: there is no convolution or linear layer that is not excluded and has weights of its own, "
+            "which weight_norm takes from it: leave sparsity out"
+        )
+    return found
 
 
 def _blocks(

@@ -59,6 +59,7 @@ def point(trial: Trial) -> dict[str, Any]:
             **{name: objectives.value(one) for name, one in found.items() if name != "error"},
             **{name: objectives.value(one) for name, one in derived.found(measurement).items()},
         },
+        "violation": trial.violation,
         "fidelity": trial.fidelity,
         "grade": measurement.grade,
         "provenance": {
@@ -76,6 +77,11 @@ def point(trial: Trial) -> dict[str, Any]:
         "set_aside": list(measurement.set_aside),
         "warnings": list(measurement.warnings),
     }
+
+
+def why_off_front(violation: float) -> str:
+    """Why a network that was measured is on no front, where it breaks the study's limits by ``violation``."""
+    return "it breaks the study's limits" if violation else "another one is at least as good in everything"
 
 
 def trials(results: Results) -> list[dict[str, Any]]:

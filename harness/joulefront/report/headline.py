@@ -44,7 +44,7 @@ def remarks(results: Results) -> list[tuple[str, str]]:
         quiet.append(f"No unpruned network to compare with: {reference}.")
     elif results.unpruned and results.unpruned not in results.front:
         shown = f"The unpruned network, trial {results.unpruned.number}, is shown to compare with"
-        quiet.append(f"{shown}: another one is at least as good in everything.")
+        quiet.append(f"{shown}: {documents.why_off_front(results.unpruned.violation)}.")
     if reason := next((trial.measurement.energy_reason for trial in results.comparable if trial.measurement), None):
         quiet.append(f"Energy is missing: {reason}.")
     return [*(("loud", text) for text in loud), *(("", text) for text in quiet)]

@@ -15,7 +15,7 @@ from joulefront.report import energy
 from joulefront.report.composition import composition, line
 from joulefront.report.documents import measurement, roles
 from joulefront.report.estimated import in_words
-from joulefront.report.pruned import pruned
+from joulefront.report.pruned import pruned, pruning_words
 from joulefront.report.units import percent, quantities, tail
 from joulefront.results import Results
 from joulefront.store import Store
@@ -122,7 +122,7 @@ def lines(document: Mapping[str, Any]) -> str:
         ("trial", f"{document['trial']} of {document['study']}: {_WHAT[document['fidelity']]}"),
         ("", ", ".join(ROLE_NAMES[role] for role in document["roles"])),
         ("recorded", document["recorded"]),
-        ("widths", ", ".join(f"{name} {width}" for name, width in document["widths"].items())),
+        ("pruned to", ", ".join(pruning_words(document, named=True))),
         ("genome", " ".join(map(str, document["genome"]))),
     ]
     rows += [("same network", f"trial {same['trial']}: {_WHAT[same['fidelity']]}") for same in document["same_network"]]

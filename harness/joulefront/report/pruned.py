@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from joulefront.records import Gene, Pruning
+from joulefront.records import Gene, Pruning, inside
 
 
 def pruned(pruning: Pruning) -> dict[str, Any]:
@@ -26,15 +26,27 @@ def pruning_of(document: Mapping[str, Any]) -> Pruning:
 
 
 def pruning_words(document: Mapping[str, Any], *, named: bool) -> Sequence[str]:
-    """What is pruned, a word or two each; widths with their layers' names if ``named``, which a heading may give otherwise."""
-    words = [f"{name} {width}" if named else str(width) for name, width in document["widths"].items()]
-    words += [f"without {block}" for block in document["dropped"]]
-    shares = {layer: share for layer, share in document["sparsity"].items() if share}
-    if shares and not named and len(set(shares.values())) == 1 and len(shares) == len(document["sparsity"]):
-        words.append(f"{next(iter(shares.values())):.0%} zeros")
+    """What is pruned, a few words each; widths with their layers' names if ``named``, which a heading may give otherwise.
+
+    What a document says of the inside of a block that is out counts for nothing: such a width is a dash, or is left out if
+    ``named``.
+    """
+    dropped = document["dropped"]
+    gone = {name for name in (*document["widths"], *document["sparsity"]) if inside(name, dropped)}
+    if named:
+        words = [f"{name} {width}" for name, width in document["widths"].items() if name not in gone]
     else:
-        words += [f"{share:.0%} zeros of {layer}" for layer, share in shares.items()]
-    return [*words, *([document["criterion"]] if document.get("criterion") else [])]
+        words = ["–" if name in gone else str(width) for name, width in document["widths"].items()]
+    words += [f"without {block}" for block in dropped]
+    shares = {layer: share for layer, share in document["sparsity"].items() if layer not in gone}
+    zeros: dict[str, list[str]] = {}
+    for layer, share in shares.items():
+        if share:
+            zeros.setdefault(f"{share:.0%} zeros", []).append(layer)
+    for text, layers in zeros.items():
+        everywhere = not named and len(layers) == len(shares)
+        words.append(text if everywhere else f"{text} of {', '.join(layers)}")
+    return [*words, *([f"by {document['criterion']}"] if document.get("criterion") else [])]
 
 
 def pruning_text(document: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 from joulefront.report import energy
 from joulefront.report.axes import AXES, OF_DEVICE, Axis
 from joulefront.report.composition import line
+from joulefront.report.documents import why_off_front
 from joulefront.report.estimated import in_words
 from joulefront.report.pruned import pruning_text
 from joulefront.report.units import milli, percent, quantities, tail
@@ -175,7 +176,8 @@ def _remarks(document: Mapping[str, Any], rows: list[Mapping[str, Any]], heading
     if volume["value"] is not None:
         remarks.append(f"Hypervolume {volume['value']:.3f} of the box up to {quantities(volume['reference_point'])}.")
     if document["reference"] and document["reference"]["trial"] not in {point["trial"] for point in document["front"]}:
-        remarks.append("The unpruned network is shown to compare with: another one is at least as good in everything.")
+        why = why_off_front(document["reference"]["violation"])
+        remarks.append(f"The unpruned network is shown to compare with: {why}.")
     if document["reference"] is None:
         remarks.append(f"No unpruned network to compare with: {document['reference_reason']}.")
     if rows:

@@ -148,6 +148,6 @@ def _check_finite(loss: Tensor, step: int, steps: int, learning_rate: float) -> 
     """Raise TrainError for a loss that is not finite."""
     if not math.isfinite(value := loss.item()):
         raise TrainError(
-            f"the loss is {value} at step {step + 1} of {steps}: a smaller recover.learning_rate "
-            f"(now {learning_rate:g}) may help"
+            f"the loss is {value} at step {step + 1} of {steps}: a smaller learning rate may help, which peaks at "
+            f"{learning_rate:g} (learning_rate in [recover] of a study, --learning-rate of joulefront prune)"
         )

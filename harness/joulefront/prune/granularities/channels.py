@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from joulefront.errors import ConfigError
+from joulefront.errors import ConfigError, PruneError
 from joulefront.protocols import Criterion, Task
 from joulefront.prune.axes import ChannelGroup, Example, touches
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.granularities.network import Network, There
 from joulefront.prune.masks import channel_masks
 from joulefront.prune.ratios import Stock
+from joulefront.prune.surgery import shrink
 from joulefront.records import Pruning
 from joulefront.training import Masks
 
@@ -71,8 +72,16 @@ class Channels:
         return Pruning({name: len(units) * network.groups.by_name[name].block for name, units in there.items()})
 
     def keeping(self, network: Network, there: There, example: Example) -> Network:
-        """See Granularity."""
-        return network.shrunk(example, self._channels(network, there))
+        """See Granularity. What to leave alone is looked for only where something does not work."""
+        keep = self._channels(network, there)
+        try:
+            return network.shrunk(example, keep)
+        except PruneError as error:
+            broken = [name for name, channels in keep.items() if not _works(network, example, name, channels)]
+            advice = "".join(f" --exclude {name}" for name in broken)
+            raise PruneError(
+                f"{error}; to leave alone what cannot be cut:{advice}" if broken else str(error)
+            ) from error
 
     def masks(self, network: Network, there: There) -> Masks:
         """See Granularity."""
@@ -86,6 +95,15 @@ class Channels:
             if len(units) * group.block < group.channels:
                 found[name] = (units[:, None] * group.block + torch.arange(group.block)).flatten()
         return found
+
+
+def _works(network: Network, example: Example, name: str, channels: Tensor) -> bool:
+    """Whether the network runs with only these ``channels`` of the group of that name."""
+    try:
+        shrink(network.model, example, network.groups, {name: channels})
+    except PruneError:
+        return False
+    return True
 
 
 def _is_heads(model: nn.Module, group: ChannelGroup) -> bool:

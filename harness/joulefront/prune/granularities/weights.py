@@ -26,7 +26,10 @@ _MASKED = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Single weights: of convolutions, linear and recurrent layers and attentions that are not below a name in ``exclude``."""
+    """Single weights: of convolutions, linear and recurrent layers and attentions that are not below a name in ``exclude``.
+
+    Layers whose weights are computed from other parameters, as by weight_norm, are left alone.
+    """
 
     is_cut = False
     exclude: tuple[str, ...] = ()
@@ -37,7 +40,10 @@ class Weights:
         found = {}
         for name, parameter in network.model.named_parameters():
             path, _, attribute = name.rpartition(".")
-            if parameter.dim() > 1 and isinstance(modules[path], _MASKED) and not inside(name, self.exclude):
+            module = modules[path]
+            if isinstance(vars(module).get(attribute.rpartition("_")[0]), Tensor):
+                continue  # what torch.nn.utils.weight_norm computes the weight from, weight_g and weight_v
+            if parameter.dim() > 1 and isinstance(module, _MASKED) and not inside(name, self.exclude):
                 layer = path if attribute == "weight" else name
                 found[layer] = parameter.detach().cpu().reshape(-1).nonzero().flatten()
         if not found:

@@ -1,8 +1,10 @@
-// What is pruned of a network, a word or two each.
+// What is pruned of a network, a word or two each; nothing of the inside of a block that is out.
 function pruned(point) {
-  return [...Object.entries(point.widths).map(([name, width]) => `${name} ${width}`), ...point.dropped.map((block) => `without ${block}`),
-    ...Object.entries(point.sparsity).filter(([, share]) => share).map(([layer, share]) => `${Math.round(100 * share)} % zeros of ${layer}`),
-    ...(point.criterion ? [point.criterion] : [])];
+  const there = ([name]) => !point.dropped.some((block) => name === block || name.startsWith(`${block}.`));
+  const widths = Object.entries(point.widths).filter(there), zeros = Object.entries(point.sparsity).filter(there);
+  return [...widths.map(([name, width]) => `${name} ${width}`), ...point.dropped.map((block) => `without ${block}`),
+    ...zeros.filter(([, share]) => share).map(([layer, share]) => `${Math.round(100 * share)} % zeros of ${layer}`),
+    ...(point.criterion ? [`by ${point.criterion}`] : [])];
 }
 
 // The table of every network that is on any of the fronts, with each device's verdict in words.

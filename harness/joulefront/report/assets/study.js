@@ -67,7 +67,7 @@ function figurePart(study, id, title, figure, note, without) {
 
 function widthsPart(study) {
   return figurePart(study, "widths", "Widths", study.figures.widths,
-    "Channels that each network of the front keeps in each layer; the colour is their share of the unpruned layer's. The knee is in bold.", "There is no front to show the widths of.");
+    "What each network of the front keeps: channels, blocks and weights that are not zero. The darker, the more of the unpruned network's. Of a block that is out, the rows of its layers count for nothing. The knee is in bold.", "There is no front to show the widths of.");
 }
 
 function sessionPart(study) {
