@@ -136,8 +136,10 @@ def test_the_network_that_takes_the_device_down_twice_is_blamed_and_no_other(ope
 def test_a_throttled_repeat_is_set_aside_and_made_again_after_a_rest(open_bench, jobs):
     hot = {"before": COOL, "after": HOT, "samples_s": (2e-3,) * 5, "took_s": 7.0}
     machine = Machine(lambda number, name: hot if number == 2 else None)
+    heard = []
     with open_bench(machine) as bench:
-        measurement = bench.measure(jobs[0], "screening")
+        measurement = bench.measure(jobs[0], "screening", heard.append)
+    assert heard[2] == "round 2 of 3: a once more, since the processor was throttled 1 times meanwhile"
     assert measurement.repeats_s == ((1e-3,) * 5,) * 3
     assert measurement.set_aside == ("repeat 2: the processor was throttled 1 times meanwhile",)
     assert [(asked["least_s"], asked["meters"], asked["busy"]) for asked in machine.watched] == [(7.0, [], 0)]

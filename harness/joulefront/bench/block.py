@@ -63,6 +63,7 @@ class Block:
         self._failed: dict[int, CandidateError] = {}
         self._boots: Counter[str] = Counter()
         self._at: int | None = None  # which job the device is at
+        self._title = ""  # of the round
         self._boot = place.session.boot
         self._unrest: list[str] = []
         self._lost: list[str] = []
@@ -104,11 +105,12 @@ class Block:
         count = 0
         while wanted := {number: next_ for number, one in series.items() if (next_ := one.wanted())}:
             count += 1
-            self._tell(
+            self._title = (
                 f"round {count} of {self._plan.repeats}"
                 if count <= self._plan.repeats
                 else f"round {count}, since the intervals of {len(wanted)} are still too wide"
             )
+            self._tell(self._title)
             order = [list(wanted)[place] for place in self._random.permutation(len(wanted))]
             made = self._undisturbed(partial(self._round, order, wanted, series))
             for number, repeat in made.items():
@@ -169,17 +171,18 @@ class Block:
                 return error
             except MeterError as error:
                 of.put_aside([str(error)], meter=True)
-                self._rest(self._plan.energy_s)
+                self._rest(self._plan.energy_s, job.label, str(error))
                 continue
             first = of.first.ran if of.first else None
             verdict = validity.verdict(ran, first, place.orders.threads, at_rest=not self._unrest)
             if not verdict.invalid:
                 return Repeat(ran, window, verdict.doubts, tuple(self._session.restarts[known:]))
             of.put_aside(verdict.invalid)
-            self._rest(ran.took_s)
+            self._rest(ran.took_s, job.label, verdict.invalid[0])
 
-    def _rest(self, took_s: float) -> None:
-        """Leave the device alone for as long as it worked, by its own clock. Raises BenchError."""
+    def _rest(self, took_s: float, label: str, reason: str) -> None:
+        """Leave the device alone for as long as it worked in vain, by its own clock. Raises BenchError."""
+        self._tell(f"{self._title}: {label} once more, since {reason}")
         rest_s = min(took_s, _MOST_REST_S)
         try:
             self._session.watch(self._place.orders.watch(rest_s, 0, rest_s, read=False))
