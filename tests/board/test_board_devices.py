@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paramiko
 import pytest
 from virtual_board import Board
@@ -47,6 +48,8 @@ interval = 0.9
 time_s = 0.5
 full_repeats = 2
 full_time_s = 0.5
+energy_s = 1.0
+energy_interval = 0.9
 [search]
 evaluations = 12
 population = 6
@@ -132,20 +135,40 @@ def test_it_is_listed_and_shown(added: tuple[str, dict[str, Any]], joulefront: V
 def test_its_joules_are_its_watts_times_seconds(added: tuple[str, dict[str, Any]], joulefront: Verb) -> None:
     name, _ = added
     measured = joulefront("measure", "my_model.py:task", "--device", name, "--json")
-    window = measured["conditions"]["energy"]
-    assert window["sensor"] == "hwmon:ina226"
-    assert window["energy_j"] == pytest.approx(WATTS * window["window_s"], rel=0.01)
-    assert measured["energy_j"]["median"] == pytest.approx(WATTS * window["window_s"] / window["inferences"], rel=0.01)
-    low, high = measured["energy_j"]["interval"]
-    assert low < measured["energy_j"]["median"] < high
+    agrees_with_watts_times_seconds(measured, "hwmon:ina226", shown_w=WATTS)
     assert measured["provenance"].items() >= SIMULATED.items()
+    # Fixed watts are those of the idle board as well.
+    assert measured["energy"]["idle_w"]["median"] == pytest.approx(WATTS, rel=0.01)
+    low, high = measured["energy"]["net_j"]["interval"]
+    assert low <= 0 <= high
 
 
-def test_its_memory_is_known_where_its_kernel_says_it(
-    added: tuple[str, dict[str, Any]], joulefront: Verb, board: Board
-) -> None:
+def test_the_other_chip_agrees(added: tuple[str, dict[str, Any]], joulefront: Verb, board: Board) -> None:
     name, _ = added
+    joulefront("devices", "edit", name, "--meter", "hwmon:ina3221/1", "--json")
     measured = joulefront("measure", "my_model.py:task", "--device", name, "--json")
+    # A step of 8 mV and one of 4 mA: the chip itself shows 3.24 W.
+    agrees_with_watts_times_seconds(measured, "hwmon:ina3221/1", shown_w=3.24)
+    joulefront("devices", "edit", name, "--meter", "auto", "--json")
+    memory_is_known_where_the_kernel_says_it(measured, board)
+
+
+def agrees_with_watts_times_seconds(measured: dict[str, Any], meter: str, shown_w: float) -> None:
+    """What the sensor shows is what was counted, and what is true lies in the interval."""
+    energy = measured["energy"]
+    assert energy["meter"] == meter
+    for window in energy["windows"]:
+        assert window["energy_j"] == pytest.approx(shown_w * window["window_s"], rel=0.002)
+        assert window["window_s"] >= 10.0
+        assert window["cost_s"] > 0
+    true_j = [WATTS * window["window_s"] / window["inferences"] for window in energy["windows"]]
+    low, high = measured["energy_j"]["interval"]
+    assert low <= np.median(true_j) <= high
+    low_w, high_w = energy["power_w"]["interval"]
+    assert low_w <= WATTS <= high_w
+
+
+def memory_is_known_where_the_kernel_says_it(measured: dict[str, Any], board: Board) -> None:
     if board.ssh("root", "ls /proc/self").split().count("clear_refs"):
         assert measured["memory_b"]["median"] > 0
         assert measured["provenance"]["memory_b"] == "simulated"
@@ -155,15 +178,37 @@ def test_its_memory_is_known_where_its_kernel_says_it(
         assert "clear_refs" in measured["memory_reason"]
 
 
-def test_the_other_chip_agrees(added: tuple[str, dict[str, Any]], joulefront: Verb) -> None:
+def test_its_meters_are_listed_and_two_of_them_compared(added: tuple[str, dict[str, Any]], joulefront: Verb) -> None:
     name, _ = added
-    joulefront("devices", "edit", name, "--meter", "hwmon:ina3221/1", "--json")
+    listed = {meter["name"]: meter for meter in joulefront("devices", "meters", name, "--json")["meters"]}
+    assert listed["hwmon:ina226"]["reason"] is None
+    assert listed["hwmon:ina3221/1"]["read_s"] > 0
+    compared = joulefront(
+        "devices", "calibrate", name, "--against", "hwmon:ina3221/1", "--window", "2", "--rounds", "4", "--json"
+    )
+    low, high = compared["calibration"]["low"], compared["calibration"]["high"]
+    assert low <= 3.24 / WATTS <= high
+    assert compared["calibration"]["provenance"] == "simulated"
+    assert joulefront("devices", "show", name, "--json")["calibration"]["against"] == "hwmon:ina3221/1"
+    joulefront("devices", "calibrate", name, "--forget", "--json")
+    assert joulefront("devices", "show", name, "--json")["calibration"] is None
+
+
+@pytest.mark.parametrize("added", ["edge"], indirect=True)
+def test_a_sensor_of_five_updates_a_second_has_longer_windows(
+    added: tuple[str, dict[str, Any]], joulefront: Verb, board: Board
+) -> None:
+    name, _ = added
+    board.set_watts(None)  # they follow the processor's use, five times a second
     measured = joulefront("measure", "my_model.py:task", "--device", name, "--json")
-    window = measured["conditions"]["energy"]
-    assert window["sensor"] == "hwmon:ina3221/1"
-    # A step of 8 mV and one of 4 mA: the chip itself shows 3.24 W.
-    assert window["energy_j"] == pytest.approx(3.24 * window["window_s"], rel=0.01)
-    joulefront("devices", "edit", name, "--meter", "auto", "--json")
+    board.set_watts(WATTS)
+    energy = measured["energy"]
+    assert all(window["window_s"] >= 0.9 * 100 * window["period_s"] for window in energy["windows"])
+    assert min(window["window_s"] for window in energy["windows"]) >= 17.0
+    low, high = measured["energy_j"]["interval"]
+    narrow = high - low <= 2 * 0.05 * measured["energy_j"]["median"]
+    assert narrow or any("the joules' interval is" in warning for warning in measured["warnings"])
+    assert energy["net_j"]["median"] > 0
 
 
 def test_a_search_there_has_joules_among_its_objectives(added: tuple[str, dict[str, Any]], joulefront: Verb) -> None:

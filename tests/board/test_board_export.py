@@ -31,6 +31,8 @@ interval = 0.9
 time_s = 0.5
 full_repeats = 2
 full_time_s = 0.5
+energy_s = 1.0
+energy_interval = 0.9
 [search]
 evaluations = 4
 population = 4
