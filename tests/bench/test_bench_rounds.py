@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from scripted import CONDITIONS, FACTS, Die, ScriptedTransport, ran
+from scripted import CONDITIONS, FACTS, Die, ScriptedTransport, ran, timed
 from test_bench import GOOD, JOB
 
 from joulefront.bench import Bench
 from joulefront.config import MeasureConfig
 from joulefront.errors import BenchError, ConnectionLost, Crashed, Unsettled
+from joulefront.kernel_records import Fallback, Function
 from joulefront_agent import wire
 from joulefront_devices import Device
 
@@ -183,3 +184,61 @@ def test_a_device_that_boots_again_and_again_while_it_idles_has_a_bad_supply(ope
         machine.transport.ops["conditions"] = boots
         with pytest.raises(BenchError, match=r"the idle device: the device booted 2 times .* power supply"):
             bench.measure(jobs[0], "screening")
+
+
+def timed_on(bench, job):
+    return bench.time_functions(
+        job.library, job.sha256, [Function("f", ())] * 2, rounds=3, slice_s=0.1, limit_s=1.0, flush_b=0
+    )
+
+
+@pytest.mark.parametrize("fate", ["lost", "boots"])
+def test_functions_are_timed_anew_after_a_loss_or_a_boot(open_bench, jobs, fate):
+    machine, calls = Machine(), []
+
+    def time(params):
+        calls.append(fate)
+        if len(calls) == 1:
+            machine.boot += fate == "boots"
+            raise ConnectionLost("scripted: the connection is lost")
+        return timed([1e-3] * 3 for _ in params["functions"])
+
+    machine.transport.ops["time"] = time
+    with open_bench(machine) as bench:
+        times = timed_on(bench, jobs[0])
+    assert [one.rounds_s for one in times] == [(1e-3,) * 3] * 2
+    assert len(calls) == 2
+
+
+def test_a_library_whose_functions_take_the_device_down_twice_has_crashed(open_bench, jobs):
+    machine = Machine()
+
+    def time(params):
+        machine.boot += 1
+        raise ConnectionLost("scripted: the connection is lost")
+
+    machine.transport.ops["time"] = time
+    with open_bench(machine) as bench:
+        bench.reference = jobs[1]
+        with pytest.raises(Crashed, match=r"x\.so: the device booted 2 times"):
+            timed_on(bench, jobs[0])
+    assert machine.runs == ["b", "b"]
+
+
+def test_a_boot_while_its_own_loops_are_timed_makes_all_of_it_anew(open_bench, jobs):
+    job = replace(jobs[0], fallbacks=(Fallback(Function("f", ()), "cumsum", 1),))
+    job.library.write_bytes(b"code")
+    machine, calls = Machine(), []
+
+    def time(params):
+        calls.append(1)
+        if len(calls) == 1:
+            machine.boot += 1
+            raise ConnectionLost("scripted: the connection is lost")
+        return timed([1e-3] * 3 for _ in params["functions"])
+
+    machine.transport.ops["time"] = time
+    with open_bench(machine) as bench:
+        (warning,) = bench.measure(job, "screening").warnings
+    assert "cumsum runs TVM's own loops" in warning
+    assert machine.runs == ["a"] * 6
