@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from joulescopes import SUMS_S, Instrument, Plugged, Streaming
 
 from joulefront.bench import meters
 from joulefront.config import Plugin
 from joulefront.errors import ConfigError, MeterError
 from joulefront.records import Stretch
+from joulescopes import SUMS_S, Instrument, Plugged, Streaming
 
 MODELS = ["js110", "js220", "js320"]
 
@@ -292,6 +292,20 @@ def test_times_that_are_none_of_this_hosts_are_an_error(plug, off_s):
         meter.energy(stretch)
 
 
+def test_an_instrument_whose_time_is_behind_says_so_in_the_edges(plug):
+    """As a JS220's does that has run for an hour, whose driver took the time once: 20 millionths are 72 ms."""
+    one = Instrument(power_w=rising)
+    plugged = plug(one)
+    behind = {**one.time_map, "offset_time": one.time_map["offset_time"] - round(0.072 * 2**30)}
+    one.change = lambda topic, value: {**value, "time_map": behind} if "s/p/" in topic else value
+    meter = opened()
+    stretch, begin_s = recorded(plugged, meter)
+    window = meter.energy(stretch)
+    true_j = 2.0 * rising(begin_s + 1)
+    assert abs(window.energy_j - true_j) == pytest.approx(0.072 * 2, rel=0.05)
+    assert window.edges_s == pytest.approx(0.072, rel=0.05)
+
+
 def test_a_driver_that_learns_the_time_meanwhile_widens_the_edges(plug):
     """The maker's time map may move from block to block."""
     one = Instrument(power_w=rising)
@@ -405,7 +419,7 @@ def test_letting_it_go_twice_does_no_harm(plug):
 
 
 def test_while_the_host_trains_no_sample_is_lost(monkeypatch):
-    """A megahertz of samples, in real time, past a queue of half a second; torch has all cores meanwhile."""
+    """A megahertz of samples, in real time, past a queue of a second; torch has all cores meanwhile."""
     import torch
 
     now_s = time.time()
@@ -417,7 +431,7 @@ def test_while_the_host_trains_no_sample_is_lost(monkeypatch):
     meter = opened(fs=1_000_000)
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 32, 3), torch.nn.ReLU(), torch.nn.Conv2d(32, 32, 3))
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
-    with Streaming(plugged) as streaming:
+    with Streaming(plugged, room_s=1.0) as streaming:
         meter.begin()
         begin_s = time.clock_gettime(time.CLOCK_MONOTONIC_RAW)
         steps = 0

@@ -15,7 +15,7 @@ from joulefront.bench.meters.wall import Wall, wall_s
 from joulefront.errors import ConfigError, MeterError
 from joulefront.records import EnergyWindow, Provenance, Stretch
 
-# How far the instrument's time may be off: what its driver knows of it comes over USB, in frames of 1 ms.
+# How far the instrument's time may be off at least: what its driver knows of it comes over USB, in frames of 1 ms.
 _CLOCK_S = 1e-3
 # How far a mark may lie beside where the clocks say that the window began or ended.
 _MARK_S = 0.05
@@ -111,16 +111,18 @@ class Joulescope:
     def energy(self, stretch: Stretch) -> EnergyWindow:
         """See PowerMeter."""
         (begin_s, off_s), (end_s, _) = self._wall.at(stretch.begin_s), self._wall.at(stretch.end_s)
-        edges_s = stretch.edges_s + off_s + _CLOCK_S
-        summed = self._summed.blocks()
+        summed, late_s = self._summed.blocks()
+        samples: list[Block] = []
+        if self._power is not None:
+            samples, late_s = self._power.blocks()
+        edges_s = stretch.edges_s + off_s + max(_CLOCK_S, late_s)
         if self._marks is not None:
             begin_s, end_s, edges_s = self._marked(begin_s, end_s, edges_s, self._marks)
         self._require_range(summed, begin_s, end_s)
         if self._power is None:
-            made = from_sums(self.name, summed, begin_s, end_s)
+            energy_j, period_s, strayed_s = from_sums(self.name, summed, begin_s, end_s)
         else:
-            made = from_samples(self.name, self._power.blocks(), begin_s, end_s)
-        energy_j, period_s, strayed_s = made
+            energy_j, period_s, strayed_s = from_samples(self.name, samples, begin_s, end_s)
         if energy_j <= 0:
             raise MeterError(
                 f"{self.name} told {energy_j:.3g} J over {end_s - begin_s:.3g} s: the device is not supplied through it, or "
@@ -177,7 +179,7 @@ class Joulescope:
 
     def _marked(self, begin_s: float, end_s: float, edges_s: float, marks: Tap[Bits]) -> tuple[float, float, float]:
         """When the input rose and fell, near to where the clocks say, and how well that is known."""
-        blocks = marks.blocks()
+        blocks, _ = marks.blocks()
         at = [(block.time_map.wall_s(tick), rises) for block, tick, rises in edges(blocks)]
         reach_s = edges_s + _MARK_S
         found = []

@@ -63,8 +63,12 @@ class Tap(Generic[Kind]):
                 raise MeterError(f"{self._who} sends {some} under {self.topic}: is it still plugged in?")
             self._new.clear()
 
-    def blocks(self) -> list[Kind]:
-        """What came, in order. Raises MeterError where its times are none of this host's."""
+    def blocks(self) -> tuple[list[Kind], float]:
+        """What came, in order, and how long after it was taken the quickest of it came, in s, by its own time.
+
+        What the instrument's time is behind is no more than that, since nothing comes before it was taken. Raises MeterError
+        where its times are none of this host's.
+        """
         came = list(self._came)
         made = [self._read(value) for _, value in came]
         late_s = min(at_s - one.time_map.wall_s(one.end) for (at_s, _), one in zip(came, made, strict=True))
@@ -73,7 +77,7 @@ class Tap(Generic[Kind]):
                 f"{self._who}'s samples come {late_s:.3g} s after they were taken, by its own time: its clock and this host's "
                 "differ. Unplug it, plug it in again, and measure again"
             )
-        return made
+        return made, max(0.0, late_s)
 
     def _last(self) -> Kind:
         return self._read(self._came[-1][1])
