@@ -136,6 +136,12 @@ def test_both_are_watched_at_once_idle_and_busy_in_turns(session):
     assert document["busy"]["against_power_w"] == pytest.approx(6.3, rel=0.01)
 
 
+def test_a_device_s_pin_marks_the_windows(file, session):
+    file.write_text(f'mark = "/sys/class/gpio/gpio17/value"\n{FILE}')
+    run(rounds=4)
+    assert {watch.mark for watch in session.asked} == {"/sys/class/gpio/gpio17/value"}
+
+
 def test_a_machine_of_one_core_is_busy_with_it(session):
     session.facts["cores"] = 1
     run(rounds=4)

@@ -122,7 +122,7 @@ def _both(device: Device, session: Session, other: str | Plugin) -> Iterator[Wat
 
         def watch(busy: int, window_s: float) -> Readings:
             most_s = 2 * window_s + _SPARE_S
-            asked = Watch(sensors, busy, window_s, _PERIODS, most_s, most_s + _SPARE_S)
+            asked = Watch(sensors, busy, window_s, _PERIODS, most_s, most_s + _SPARE_S, mark=device.mark)
             try:
                 if host is None:
                     window = session.watch(asked).window
