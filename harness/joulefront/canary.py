@@ -35,14 +35,13 @@ class Canary:
     @classmethod
     def of(cls, before: int, fidelity: Fidelity, network: int, first: Measurement, again: Measurement) -> Self:
         """What measuring it ``again`` says about drift since the ``first`` time."""
-        joules = (again.energy_j, first.energy_j)
         return cls(
             before,
             fidelity,
             network,
             datetime.now(UTC).isoformat(timespec="seconds"),
             estimates.ratio(again.latency_s, first.latency_s),
-            estimates.ratio(joules[0], joules[1]) if joules[0] and joules[1] else None,
+            _ratio_of_joules(again, first),
             again.provenance,
         )
 
@@ -90,3 +89,15 @@ def recorded(decisions: Mapping[str, Any]) -> tuple[Canary, ...]:
     prefixes = tuple(f"{name}-" for name in _NAMES.values())
     found = [of_plain(value) for name, value in decisions.items() if name.startswith(prefixes)]
     return tuple(sorted(found, key=lambda canary: canary.before))
+
+
+def _ratio_of_joules(again: Measurement, first: Measurement) -> Estimate | None:
+    """Without what both have from their one meter; None without joules."""
+    if not (again.energy_j and first.energy_j):
+        return None
+    if again.energy and first.energy and estimates.have_one_meter(again.energy, first.energy):
+        return estimates.ratio(
+            estimates.within_one_meter(again.energy_j, again.energy),
+            estimates.within_one_meter(first.energy_j, first.energy),
+        )
+    return estimates.ratio(again.energy_j, first.energy_j)

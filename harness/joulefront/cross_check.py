@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from joulefront.bench.statistics import ratio_of_repeats
+from joulefront.estimates import is_below
 from joulefront.records import EnergyWindow, Estimate
 
 # Ratios this close at either load are no sign of an offset, however sure they are.
@@ -65,14 +66,14 @@ class Verdict:
 def judge(idle: Load, busy: Load) -> Verdict:
     """One factor for both loads, from rounds of a window each: the watts of a round's two windows weigh the same.
 
-    Where the loads' intervals lie apart, so that the meters differ by an offset, there is none; but where that is less than
-    1 %, the factor's interval holds both loads' ratios.
+    Where the loads' ratios are apart beyond their intervals, so that the meters differ by an offset, there is none; but
+    where that is less than 1 %, the factor's interval holds both loads' ratios.
     """
     own, other = ([a + b for a, b in zip(_watts(left), _watts(right), strict=True)]
                   for left, right in ((idle.own, busy.own), (idle.other, busy.other)))  # fmt: skip
     shares = [max(pair) for pair in zip(idle._hidden(), busy._hidden(), strict=True)]
     at_idle, at_busy = idle.ratio, busy.ratio
-    apart = at_idle.high < at_busy.low or at_busy.high < at_idle.low
+    apart = is_below(at_idle, at_busy) or is_below(at_busy, at_idle)
     if apart:
         shares.append(abs(math.log(at_busy.value / at_idle.value)))
     factor = _widened(ratio_of_repeats(other, own, paired=True), *shares, _gain(*idle.other, *busy.other))

@@ -51,6 +51,11 @@ def scaled(one: Estimate, factor: float) -> Estimate:
     return Estimate(one.value * factor, one.low * factor, one.high * factor, one.indicative)
 
 
+def have_one_meter(one: Energy | None, other: Energy | None) -> bool:
+    """Whether both were measured by the same meter, with the same factor: an error of its scale is then common to both."""
+    return bool(one and other) and len({(by.meter, by.covers, by.factor) for by in (one, other) if by}) == 1
+
+
 def within_one_meter(one: Estimate, energy: Energy) -> Estimate:
     """Joules, or what is made of them, to be compared with others by the same meter: without the parts that they share."""
     share = math.hypot(*(part for name, part in energy.parts.items() if name not in COMMON_PARTS))

@@ -13,7 +13,7 @@ import numpy as np
 
 from joulefront import estimates
 from joulefront import objectives as known
-from joulefront.records import Estimate, Space, Trial
+from joulefront.records import Energy, Estimate, Space, Trial
 
 # The error that bounds the hypervolume lies this far above the unpruned network's, so does the loss, and the costs this
 # factor above its.
@@ -167,19 +167,17 @@ def _worse(name: str, value: float) -> float:
 def _is_below(one: Trial, other: Trial, name: str) -> bool:
     if name in known.JUDGED:
         return one.objectives[name] < other.objectives[name]
-    common = name == "energy_j" and _have_one_meter(one, other)
+    common = name == "energy_j" and estimates.have_one_meter(_energy(one), _energy(other))
     return estimates.is_below(_estimate(one, name, common), _estimate(other, name, common))
 
 
-def _have_one_meter(one: Trial, other: Trial) -> bool:
-    energies = [trial.measurement.energy for trial in (one, other) if trial.measurement]
-    meters = {(energy.meter, energy.covers, energy.factor) for energy in energies if energy}
-    return len(meters) == 1 and len(energies) == 2 and None not in energies
+def _energy(trial: Trial) -> Energy | None:
+    return trial.measurement.energy if trial.measurement else None
 
 
 def _estimate(trial: Trial, name: str, common: bool) -> Estimate:
     """An objective as it was estimated; without the parts that are ``common`` to all joules by one meter, if they are."""
     value = trial.objectives[name]
     found = Estimate(value, *trial.intervals.get(name, (value, value)))
-    energy = trial.measurement.energy if trial.measurement else None
+    energy = _energy(trial)
     return estimates.within_one_meter(found, energy) if common and energy else found
