@@ -1,5 +1,6 @@
 """What docs/adding-a-meter.md says, and what becomes of a meter of the user's own that fails."""
 
+import inspect
 import math
 import re
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from adding_a_meter import LIBRARIES, PAGE, written
 from joulefront.bench import meters
+from joulefront.bench.meters.joulescope import Joulescope
 from joulefront.config import Plugin, parse
 from joulefront.errors import MeterError
 from joulefront.records import Stretch
@@ -54,6 +56,17 @@ def test_the_device_file_in_the_page_is_valid():
     (table,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
     device = parse(f'name = "pi5"\n{table}', Device, source="page")
     assert (device.meter.kind, device.meter.arguments) == ("ina226.py:Ina226", {"shunt_ohm": 0.01})
+
+
+def test_the_device_files_in_the_page_on_wiring_are_valid():
+    page = PAGE.with_name("wiring.md").read_text(encoding="utf-8")
+    tables = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    devices = [parse(f'name = "pi5"\n{table}', Device, source="wiring.md") for table in tables]
+    assert [sorted(device.meter.arguments) for device in devices] == [["covers", "device"], ["gpi"]]
+    assert devices[1].mark == "/sys/class/leds/joulefront/brightness"
+    known = set(inspect.signature(Joulescope).parameters)
+    assert {key for device in devices for key in device.meter.arguments} <= known
+    assert set(re.findall(r"^# (\w+) = ", tables[0], flags=re.MULTILINE)) <= known
 
 
 @pytest.mark.parametrize(
