@@ -111,9 +111,7 @@ def _against_itself(bench: Bench, job: Job, copies: int) -> dict[str, Any]:
         "half_width": _median([relative_width(one.latency_s) for one in measured]),
         "by_intervals": _told([estimates.ratio(one.latency_s, other.latency_s) for one, other in pairs]),
         "paired_by_rounds": _told([_paired(one, other) for one, other in pairs]),
-        "joules_by_intervals": _told(
-            [estimates.ratio(a.energy_j, b.energy_j) for a, b in pairs if a.energy_j and b.energy_j]
-        ),
+        "joules_by_intervals": _told([ratio for pair in pairs if (ratio := _of_joules(*pair))]),
         "set_aside": sum(len(one.set_aside) for one in measured),
         "flagged": sum(any("other work" in warning for warning in one.warnings) for one in measured),
         "warnings": sorted({warning for one in measured for warning in one.warnings}),
@@ -125,6 +123,15 @@ def _paired(one: Measurement, other: Measurement) -> Estimate:
     medians = [[statistics.median(samples) for samples in each.repeats_s] for each in (one, other)]
     both = min(map(len, medians))
     return ratio_of_repeats(medians[0][:both], medians[1][:both], paired=True)
+
+
+def _of_joules(one: Measurement, other: Measurement) -> Estimate | None:
+    """The ratio of two networks' joules on one meter; None without one."""
+    if not (one.energy_j and one.energy and other.energy_j and other.energy):
+        return None
+    return estimates.ratio(
+        estimates.within_one_meter(one.energy_j, one.energy), estimates.within_one_meter(other.energy_j, other.energy)
+    )
 
 
 def _told(ratios: Sequence[Estimate]) -> dict[str, Any] | None:

@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from joulefront_agent import blame, conditions, cores, wire
+from joulefront_agent import blame, conditions, cores, window, wire
 from joulefront_agent.stream import Late, Stream
 from joulefront_agent.tally import Tally
 from joulefront_agent.wire import Failure
@@ -44,13 +45,15 @@ class Runner:
         """
         verify(run.library, run.sha256, self._verified)
         request = wire.encode_request(wire.Request(number, "run", run.to_wire())) + b"\n"
+        began_s = window.raw_s()
         with self._started() as child:
             try:
                 output, errors = child.communicate(request, timeout=run.timeout_s)
             except subprocess.TimeoutExpired as expired:
                 _kill(child)
                 return wire.Ran.from_wire(_late(run.timeout_s, expired.output or b"", _last(child)))
-        return wire.Ran.from_wire(_outcome(child.returncode, output, errors))
+        ran = wire.Ran.from_wire(_outcome(child.returncode, output, errors))
+        return replace(ran, took_s=window.raw_s() - began_s)  # with Python's start, which a child does not see
 
     def watch(self, number: int, watch: Watch) -> Watched:
         """One child's work without a network. Raises Failure: MeterError, or how the child failed; as ``run`` otherwise."""

@@ -30,15 +30,16 @@ def floats(tensor):
     return struct.unpack(f"<{len(tensor.data) // 4}f", tensor.data)
 
 
-def test_a_network_runs_is_sampled_and_returns_what_torch_gave(runner, jobs, run_of):
-    job = jobs["plain"]
+def test_a_network_runs_is_sampled_and_returns_what_torch_gave(runner, jobs, run_of, monkeypatch):
+    job, clock = jobs["plain"], iter([10.0, 12.5])
+    monkeypatch.setattr("joulefront_agent.runner.window.raw_s", lambda: next(clock))
     ran = runner.run(1, run_of(job))
     assert [tensor.shape for tensor in ran.outputs] == [(1, 10)]
     assert floats(ran.outputs[0]) == pytest.approx(floats(job.expected[0]), rel=1e-4, abs=1e-5)
     assert len(ran.samples_s) >= 5
     assert all(0 < sample < 1 for sample in ran.samples_s)
     assert ran.window is None
-    assert ran.took_s > sum(ran.samples_s)
+    assert ran.took_s == 2.5  # by the agent's clock, from before the child began
     assert ran.before["cpu_total_s"] <= ran.after["cpu_total_s"]
 
 

@@ -67,7 +67,7 @@ def test_energy_is_read_from_the_device_while_the_network_runs_and_while_nothing
     (folder / "name").write_text("package-0\n")
     (folder / "max_energy_range_uj").write_text("262143328850\n")
     (folder / "energy_uj").write_text("1000\n")
-    ended, brief = threading.Event(), QUICK.model_copy(update={"energy_s": 1.0, "energy_interval": 0.99})
+    ended, brief = threading.Event(), QUICK.model_copy(update={"energy_s": 1.0, "energy_time_s": 2.5})
 
     def count_up():
         energy_uj = 1000
