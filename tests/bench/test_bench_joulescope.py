@@ -85,7 +85,16 @@ def test_a_js110_is_asked_for_what_it_summed_up_itself(plug):
     plugged = plug(Instrument("u/js110/000123"))
     opened(mode="statistics")
     settings = plugged.instruments["u/js110/000123"].settings
-    assert settings == {"s/i/range/select": "auto", "s/sstats/ctrl": 1}
+    assert settings == {"s/i/range/select": "auto", "s/v/range/select": "15 V", "s/sstats/ctrl": 1}
+
+
+@pytest.mark.parametrize("model", ["js220", "js320"])
+def test_the_current_is_measured_which_it_is_not_unless_it_is_asked_for(plug, model):
+    """The instrument's own default is to have the current's range off."""
+    plugged = plug(Instrument(f"u/{model}/000123"))
+    opened()
+    settings = plugged.instruments[f"u/{model}/000123"].settings
+    assert (settings["s/i/range/mode"], settings["s/v/range/mode"]) == ("auto", "auto")
 
 
 def test_two_recordings_one_after_the_other_know_nothing_of_each_other(plug):
@@ -196,6 +205,7 @@ def test_no_power_through_it_is_an_error_and_not_zero_joules(plug, mode, power_w
         ("js110", 5.0, 55.0, r"current went from 11 to 11 A, and a JS110 measures -1.8 to 10.4 A"),
         ("js220", 15.0, 20.0, r"a JS220 measures -15 to 15 V"),
         ("js220", 5.0, 52.0, r"a JS220 measures -10 to 10 A"),
+        ("js320", 19.0, 20.0, r"a JS320 measures -15 to 15 V"),
     ],
 )
 @pytest.mark.parametrize("mode", ["stream", "statistics"])

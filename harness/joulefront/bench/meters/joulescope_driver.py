@@ -29,27 +29,32 @@ class Driver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a kind of Joulescope measures, least and most, in V and A; what it has is None where its maker does not say here.
+    """What a kind of Joulescope measures, least and most, in V and A, None where that is not known here.
 
     ``statistics`` is where it tells what the instrument itself has summed up, and ``setup`` what it is set to.
     """
 
-    volts: tuple[float, float] | None
+    volts: tuple[float, float]
     amperes: tuple[float, float] | None
     statistics: str
     setup: tuple[tuple[str, object], ...]
     inputs: int
 
 
-# The JS110's by its maker on forum.joulescope.com/t/175, the JS220's by its user's guide. The JS320's is not known here.
-_STATISTICS = (("s/i/range/mode", "auto"), ("s/stats/scnt", 100_000), ("s/stats/ctrl", 1))
+# The JS110's by its maker on forum.joulescope.com/t/175; the others' are what the maker's software calls their widest ranges. What
+# the JS320's is for current, it does not tell. Where nothing else is asked for, the current's range is off, and the current zero.
+_SETUP = (("s/i/range/mode", "auto"), ("s/v/range/mode", "auto"), ("s/stats/scnt", 100_000), ("s/stats/ctrl", 1))
 MODELS = {
     # Its s/stats would be summed up on this host, and leave out what USB lost without saying so.
     "js110": Model(
-        (-1.16, 16.8), (-1.8, 10.4), "s/sstats/value", (("s/i/range/select", "auto"), ("s/sstats/ctrl", 1)), 2
+        (-1.16, 16.8),
+        (-1.8, 10.4),
+        "s/sstats/value",
+        (("s/i/range/select", "auto"), ("s/v/range/select", "15 V"), ("s/sstats/ctrl", 1)),
+        2,
     ),
-    "js220": Model((-15.0, 15.0), (-10.0, 10.0), "s/stats/value", _STATISTICS, 4),
-    "js320": Model(None, None, "s/stats/value", _STATISTICS, 4),
+    "js220": Model((-15.0, 15.0), (-10.0, 10.0), "s/stats/value", _SETUP, 4),
+    "js320": Model((-15.0, 15.0), None, "s/stats/value", _SETUP, 4),
 }
 
 
