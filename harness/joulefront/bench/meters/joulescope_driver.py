@@ -41,8 +41,8 @@ class Model:
     inputs: int
 
 
-# The JS110's by its maker on forum.joulescope.com/t/175; the others' are what the maker's software calls their widest ranges. What
-# the JS320's is for current, it does not tell. Where nothing else is asked for, the current's range is off, and the current zero.
+# The JS110's by its maker on forum.joulescope.com/t/175; the others' are what the maker's software calls their widest ranges.
+# What the JS320's is for current, it does not tell. Where nothing is asked for, the current's range is off, and the current zero.
 _SETUP = (("s/i/range/mode", "auto"), ("s/v/range/mode", "auto"), ("s/stats/scnt", 100_000), ("s/stats/ctrl", 1))
 MODELS = {
     # Its s/stats would be summed up on this host, and leave out what USB lost without saying so.
