@@ -158,7 +158,11 @@ class MeasureConfig(Table):
         lt=1,
         description="Go on until the 95 % interval of the median latency is within ± this share.",
     )
-    repeats: int = Field(default=3, ge=2, description="At least so many processes a measurement in the search.")
+    repeats: int = Field(
+        default=4,
+        ge=2,
+        description="At least so many processes a measurement in the search; of three no drift can be told from noise.",
+    )
     time_s: float = Field(default=4.0, gt=0, description="At most so long a measurement in the search, in s.")
     full_repeats: int = Field(default=5, ge=2, description="The same on the final front.")
     full_time_s: float = Field(default=15.0, gt=0, description="The same on the final front, in s.")

@@ -46,7 +46,7 @@ def open_bench(monkeypatch):
 
     def opened(board):
         monkeypatch.setattr("joulefront.plugins.build", lambda *args, **kwargs: board.transport)
-        return Bench(Device(name="scripted"), MeasureConfig(), 1)
+        return Bench(Device(name="scripted"), MeasureConfig(repeats=3), 1)
 
     return opened
 
