@@ -67,7 +67,7 @@ def open_bench(monkeypatch):
 
     def opened(machine, **config):
         monkeypatch.setattr("joulefront.plugins.build", lambda *args, **kwargs: machine.transport)
-        return Bench(Device(name="scripted"), MeasureConfig(**config), 1)
+        return Bench(Device(name="scripted"), MeasureConfig(**{"repeats": 3, **config}), 1)
 
     return opened
 
