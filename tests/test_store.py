@@ -170,11 +170,28 @@ def test_what_an_older_version_did_not_record_is_no_change(tmp_path: Path) -> No
             store.freeze("device", {"model": "b", "l2_b": 1 << 20})
 
 
+def test_several_trials_are_recorded_together_or_not_at_all(tmp_path: Path) -> None:
+    with Store.create_or_resume(tmp_path / "x", TEXT, "study.toml") as store:
+        store.record(whole_trial(1))
+        with pytest.raises(StoreError, match="trial 0, 1, 2 was recorded already"):
+            store.record_all([whole_trial(number) for number in range(3)])
+        assert store.trials(samples=True) == [whole_trial(1)]
+        assert store.record_all([whole_trial(2), whole_trial(3)]) == store.trials(samples=True)[1:]
+
+
+def test_decisions_are_told_by_name(tmp_path: Path) -> None:
+    with Store.create_or_resume(tmp_path / "x", TEXT, "study.toml") as store:
+        store.decide("one", [1])
+        store.decide("two", {"b": None})
+        assert store.decide("one", [2]) == [1]
+        assert store.decisions() == {"one": [1], "two": {"b": None}}
+
+
 def test_another_study_is_refused_and_what_changed_is_said(tmp_path: Path) -> None:
     Store.create_or_resume(tmp_path / "x", TEXT, "study.toml").close()
     Store.create_or_resume(tmp_path / "x", TEXT + "\n# a comment changes nothing\n", "study.toml").close()
-    with pytest.raises(ConfigError, match=r"holds another study: measure.repeats was 3, is 4; search.seed was 0, is 1"):
-        Store.create_or_resume(tmp_path / "x", TEXT + "[search]\nseed = 1\n[measure]\nrepeats = 4\n", "study.toml")
+    with pytest.raises(ConfigError, match=r"holds another study: measure.repeats was 4, is 9; search.seed was 0, is 1"):
+        Store.create_or_resume(tmp_path / "x", TEXT + "[search]\nseed = 1\n[measure]\nrepeats = 9\n", "study.toml")
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
