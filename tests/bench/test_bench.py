@@ -112,7 +112,9 @@ def test_a_tail_takes_its_samples_whatever_the_time(open_bench, job):
         None,
         "a 99th percentile needs 100 samples a repeat, and there was time for 5",
     )
-    with open_bench(ScriptedTransport(run=tail), config=MeasureConfig(repeats=4, time_s=8.0, timeout_s=50.0), tail=True) as bench:
+    with open_bench(
+        ScriptedTransport(run=tail), config=MeasureConfig(repeats=4, time_s=8.0, timeout_s=50.0), tail=True
+    ) as bench:
         measured = bench.measure(job, "screening")
     assert (measured.latency_p99_s, measured.latency_p99_reason) == (Estimate(1e-3, 1e-3, 1e-3), None)
     asked = tail.asked[0]
