@@ -14,10 +14,16 @@ import paramiko
 import pytest
 from virtual_board import Board
 
+from joulefront.bench.bench import Bench
 from joulefront.bench.connection import Connection
 from joulefront.bench.provision import provision
 from joulefront.bench.ssh_config import Destination
 from joulefront.cache import Cache
+from joulefront.config import MeasureConfig
+from joulefront.records import Measurement
+from joulefront.subject import subject
+from joulefront.tuning.database import NOTHING
+from joulefront_devices.device import load
 
 pytestmark = pytest.mark.board
 LIMIT_S = 900.0
@@ -50,6 +56,7 @@ full_repeats = 2
 full_time_s = 0.5
 energy_s = 1.0
 energy_interval = 0.9
+energy_time_s = 2.0
 [search]
 evaluations = 12
 population = 6
@@ -88,6 +95,21 @@ def joulefront(folder: Path) -> Verb:
         return done.stderr if status else json.loads(done.stdout)
 
     return run
+
+
+@pytest.fixture
+def measure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Measurement]:
+    """Measures the network at full grade by one meter of a device, in no more repeats than it takes."""
+    monkeypatch.setenv("JOULEFRONT_DEVICES", str(folder / "devices"))
+    monkeypatch.chdir(folder)
+
+    def measured(name: str, meter: str, **config: float) -> Measurement:
+        device = load(name).model_copy(update={"meter": meter})
+        shortly = MeasureConfig(**{"full_repeats": 3, "full_time_s": 1.0, "energy_time_s": 1.0, **config})
+        with Bench(device, shortly, 1) as bench:
+            return bench.measure(subject("my_model.py:task", ()).compiled(bench.target, NOTHING).job, "full")
+
+    return measured
 
 
 def fingerprint(board: Board) -> str:
@@ -132,83 +154,62 @@ def test_it_is_listed_and_shown(added: tuple[str, dict[str, Any]], joulefront: V
     assert joulefront("devices", "show", name, "--json")
 
 
-def test_its_joules_are_its_watts_times_seconds(added: tuple[str, dict[str, Any]], joulefront: Verb) -> None:
+# The second chip has steps of 8 mV and 4 mA: it shows 3.24 W.
+@pytest.mark.parametrize(("meter", "shown_w"), [("hwmon:ina226", WATTS), ("hwmon:ina3221/1", 3.24)])
+@pytest.mark.parametrize("added", ["edge"], indirect=True)
+def test_its_joules_are_its_watts_times_seconds(
+    added: tuple[str, dict[str, Any]], measure: Callable[..., Measurement], meter: str, shown_w: float, board: Board
+) -> None:
     name, _ = added
-    measured = joulefront("measure", "my_model.py:task", "--device", name, "--json")
-    agrees_with_watts_times_seconds(measured, "hwmon:ina226", shown_w=WATTS)
-    assert measured["provenance"].items() >= SIMULATED.items()
+    measured = measure(name, meter)
+    energy, joules = measured.energy, measured.energy_j
+    assert energy is not None
+    assert joules is not None
+    assert energy.meter == meter
+    for window in energy.windows:
+        assert window.energy_j == pytest.approx(shown_w * window.window_s, rel=0.002)
+        assert window.window_s >= 10.0
+        assert window.cost_s > 0
+    # What is true lies in the intervals.
+    true_j = [WATTS * window.window_s / window.inferences for window in energy.windows]
+    assert joules.low <= np.median(true_j) <= joules.high
+    assert energy.power_w.low <= WATTS <= energy.power_w.high
     # Fixed watts are those of the idle board as well.
-    assert measured["energy"]["idle_w"]["median"] == pytest.approx(WATTS, rel=0.01)
-    low, high = measured["energy"]["net_j"]["interval"]
-    assert low <= 0 <= high
-
-
-def test_the_other_chip_agrees(added: tuple[str, dict[str, Any]], joulefront: Verb, board: Board) -> None:
-    name, _ = added
-    joulefront("devices", "edit", name, "--meter", "hwmon:ina3221/1", "--json")
-    measured = joulefront("measure", "my_model.py:task", "--device", name, "--json")
-    # A step of 8 mV and one of 4 mA: the chip itself shows 3.24 W.
-    agrees_with_watts_times_seconds(measured, "hwmon:ina3221/1", shown_w=3.24)
-    joulefront("devices", "edit", name, "--meter", "auto", "--json")
-    memory_is_known_where_the_kernel_says_it(measured, board)
-
-
-def agrees_with_watts_times_seconds(measured: dict[str, Any], meter: str, shown_w: float) -> None:
-    """What the sensor shows is what was counted, and what is true lies in the interval."""
-    energy = measured["energy"]
-    assert energy["meter"] == meter
-    for window in energy["windows"]:
-        assert window["energy_j"] == pytest.approx(shown_w * window["window_s"], rel=0.002)
-        assert window["window_s"] >= 10.0
-        assert window["cost_s"] > 0
-    true_j = [WATTS * window["window_s"] / window["inferences"] for window in energy["windows"]]
-    low, high = measured["energy_j"]["interval"]
-    assert low <= np.median(true_j) <= high
-    low_w, high_w = energy["power_w"]["interval"]
-    assert low_w <= WATTS <= high_w
-
-
-def memory_is_known_where_the_kernel_says_it(measured: dict[str, Any], board: Board) -> None:
+    assert energy.idle_w is not None
+    assert energy.idle_w.value == pytest.approx(shown_w, rel=0.002)
     if board.ssh("root", "ls /proc/self").split().count("clear_refs"):
-        assert measured["memory_b"]["median"] > 0
-        assert measured["provenance"]["memory_b"] == "simulated"
+        assert measured.memory_b is not None
     else:  # a kernel without CONFIG_PROC_PAGE_MONITOR
-        assert measured["memory_b"] is None
-        assert measured["provenance"]["memory_b"] is None
-        assert "clear_refs" in measured["memory_reason"]
-
-
-def test_its_meters_are_listed_and_two_of_them_compared(added: tuple[str, dict[str, Any]], joulefront: Verb) -> None:
-    name, _ = added
-    listed = {meter["name"]: meter for meter in joulefront("devices", "meters", name, "--json")["meters"]}
-    assert listed["hwmon:ina226"]["reason"] is None
-    assert listed["hwmon:ina3221/1"]["read_s"] > 0
-    compared = joulefront(
-        "devices", "calibrate", name, "--against", "hwmon:ina3221/1", "--window", "2", "--rounds", "4", "--json"
-    )
-    low, high = compared["calibration"]["low"], compared["calibration"]["high"]
-    assert low <= 3.24 / WATTS <= high
-    assert compared["calibration"]["provenance"] == "simulated"
-    assert joulefront("devices", "show", name, "--json")["calibration"]["against"] == "hwmon:ina3221/1"
-    joulefront("devices", "calibrate", name, "--forget", "--json")
-    assert joulefront("devices", "show", name, "--json")["calibration"] is None
+        assert measured.memory_b is None
+        assert "clear_refs" in str(measured.memory_reason)
 
 
 @pytest.mark.parametrize("added", ["edge"], indirect=True)
 def test_a_sensor_of_five_updates_a_second_has_longer_windows(
-    added: tuple[str, dict[str, Any]], joulefront: Verb, board: Board
+    added: tuple[str, dict[str, Any]], measure: Callable[..., Measurement], board: Board
 ) -> None:
     name, _ = added
     board.set_watts(None)  # they follow the processor's use, five times a second
-    measured = joulefront("measure", "my_model.py:task", "--device", name, "--json")
+    measured = measure(name, "hwmon:ina226", energy_interval=0.2, energy_time_s=110.0)
     board.set_watts(WATTS)
-    energy = measured["energy"]
-    assert all(window["window_s"] >= 0.9 * 100 * window["period_s"] for window in energy["windows"])
-    assert min(window["window_s"] for window in energy["windows"]) >= 17.0
-    low, high = measured["energy_j"]["interval"]
-    narrow = high - low <= 2 * 0.05 * measured["energy_j"]["median"]
-    assert narrow or any("the joules' interval is" in warning for warning in measured["warnings"])
-    assert energy["net_j"]["median"] > 0
+    energy, joules = measured.energy, measured.energy_j
+    assert energy is not None
+    assert joules is not None
+    assert all(window.window_s >= 17.0 for window in energy.windows)
+    assert all(window.window_s >= 0.9 * 100 * window.period_s for window in energy.windows)
+    narrow = joules.high - joules.low <= 2 * 0.2 * joules.value
+    assert narrow or any("the joules' interval is" in warning for warning in measured.warnings)
+    assert energy.net_j is not None
+    assert 0 < energy.net_j.value < joules.value
+
+
+def test_its_meters_are_listed(added: tuple[str, dict[str, Any]], joulefront: Verb) -> None:
+    name, _ = added
+    listed = {meter["name"]: meter for meter in joulefront("devices", "meters", name, "--json")["meters"]}
+    for meter in ("hwmon:ina226", "hwmon:ina3221/1"):
+        assert listed[meter]["reason"] is None
+        assert listed[meter]["read_s"] > 0
+    assert listed["hwmon:ina226"]["used"]
 
 
 def test_a_search_there_has_joules_among_its_objectives(added: tuple[str, dict[str, Any]], joulefront: Verb) -> None:
