@@ -45,9 +45,10 @@ from joulefront.prune.groups import find_groups
 from joulefront.prune.masks import masks_of
 from joulefront.prune.storage import serialised
 from joulefront.prune.weights import load
-from joulefront.records import Pruning, Trial
+from joulefront.records import Trial
 from joulefront.report.progress import progress
 from joulefront.results import Results, read
+from joulefront.space_records import Pruning
 from joulefront.study import open_bench, run
 from joulefront.tuning.database import NOTHING
 from joulefront_devices.device import Device

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from joulefront.prune.space import find_space
 from joulefront.prune.surgery import cut_to
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 from joulefront.tasks.models import by_name, resnet20
 
 Network = tuple[nn.Module, tuple[int, ...]]

@@ -40,7 +40,7 @@ from joulefront.prune.cost import Predictor, count
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.groups import find_groups
 from joulefront.prune.ratios import Stock, kept, kept_at_cost
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 from joulefront.tasks.ready_made import fashion_mnist
 from joulefront.training.paired import accuracy_change
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from startup import processor
 
 from joulefront.front import hypervolume, reference_point, unpruned_of
-from joulefront.records import Space, Trial
+from joulefront.records import Trial
 from joulefront.report.progress import progress
+from joulefront.space_records import Space
 from joulefront.study import open_bench, open_study
 from joulefront.study_facts import versions
 from joulefront.study_file import demo_file

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from joulefront.records import Genome, Space, Trial
+from joulefront.records import Trial
+from joulefront.space_records import Genome, Space
 
 
 class Uniform:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from joulefront.records import Failure, Gene, Pruning, Trial
+from joulefront.records import Failure, Trial
 from joulefront.results import Results, read
+from joulefront.space_records import Gene, Pruning
 from written import SPACE, genomes, measured_trial, write_study
 
 HOSTILE = "</script><img src=x onerror=\"window.owned='yes'\"><a href='https://evil.example'>%{x} \x1b]0;t\x07"

@@ -13,7 +13,8 @@ from joulefront.bench.target import target_of
 from joulefront.cache import Cache
 from joulefront.config import StudyConfig, parse
 from joulefront.prepare import Maker, Recipe
-from joulefront.records import Estimate, Genome, Measurement, Score, Target, Trial
+from joulefront.records import Estimate, Measurement, Score, Target, Trial
+from joulefront.space_records import Genome
 from joulefront.store import Store
 from joulefront.study_facts import versions
 from joulefront_agent import machine

@@ -27,7 +27,7 @@ from joulefront.prune.criteria import L2
 from joulefront.prune.groups import find_groups
 from joulefront.prune.surgery import cut
 from joulefront.prune.weights import load, save
-from joulefront.records import Pruning, inside
+from joulefront.space_records import Pruning, inside
 from joulefront.tasks.task import Task
 from lent import lent
 

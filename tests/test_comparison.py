@@ -21,9 +21,10 @@ from joulefront.comparison.networks import Seen
 from joulefront.comparison.verdicts import verdict
 from joulefront.errors import ConfigError
 from joulefront.front import front_of
-from joulefront.records import Estimate, Failure, Pruning, Trial, Visit
+from joulefront.records import Estimate, Failure, Trial, Visit
 from joulefront.report import comparison_document, comparison_table
 from joulefront.results import Results, read
+from joulefront.space_records import Pruning
 from joulefront.store import Store
 from joulefront.terminal import show
 from recomputed import Study, recompute

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from joulefront.config import StudyConfig, nearest, parse, read, study_text
+from joulefront.config import StudyConfig, parse, read, study_text
 from joulefront.errors import ConfigError
+from joulefront.problems import nearest
 
 GOOD = 'name = "x"\n[task]\nkind = "digits"\nmodel = "tiny"\n[search]\nkind = "nsga2"\npopulation = 8\nseed = 3\n'
 

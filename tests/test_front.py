@@ -11,7 +11,8 @@ from joulefront.config import LimitsConfig, Objective
 from joulefront.errors import ConfigError, TrainError
 from joulefront.front import beats, front_of, hypervolume, judged, reference_point, unpruned_of, violation
 from joulefront.objectives import MACRO, NAMES
-from joulefront.records import Energy, Estimate, Failure, Gene, Space, Trial
+from joulefront.records import Energy, Estimate, Failure, Trial
+from joulefront.space_records import Gene, Space
 from written import SPACE, measured_trial
 
 BOTH = ("error", "latency_s")

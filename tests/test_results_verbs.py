@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from command_line import joulefront
-from joulefront.records import Failure, Pruning, Trial
+from joulefront.records import Failure, Trial
 from joulefront.results import read
+from joulefront.space_records import Pruning
 from joulefront.store import Store
 from written import SPACE, measured_trial, write_study
 

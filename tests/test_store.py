@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from joulefront.errors import ConfigError, StoreError
-from joulefront.records import Artifact, Candidate, Estimate, Failure, Measurement, Pruning, Score, Target, Trial
+from joulefront.records import Artifact, Candidate, Estimate, Failure, Measurement, Score, Target, Trial
+from joulefront.space_records import Pruning
 from joulefront.store import Store
 
 TEXT = 'name = "x"\n[task]\nkind = "digits"\n'

@@ -23,13 +23,12 @@ from joulefront.records import (
     Estimate,
     Failure,
     Fidelity,
-    Gene,
     Measurement,
     Score,
-    Space,
     Target,
     Trial,
 )
+from joulefront.space_records import Gene, Space
 from joulefront.store import Store
 
 SPACE = Space(

@@ -80,16 +80,21 @@ def _locked(folder: Path, flags: int) -> int:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = os.open(folder / _FILE, flags | os.O_NOFOLLOW, 0o600)
     deadline_s = monotonic() + _LOCK_S
-    while True:
-        try:
-            fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if monotonic() > deadline_s:
-                os.close(state)
-                raise
-            sleep(_LOOK_S)
-        else:
-            return state
+    while (refusal := _refusal(state)) and monotonic() <= deadline_s:
+        sleep(_LOOK_S)
+    if refusal:
+        os.close(state)
+        raise refusal
+    return state
+
+
+def _refusal(state: int) -> OSError | None:
+    """Why the file cannot be locked, None when it is."""
+    try:
+        fcntl.flock(state, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error
+    return None
 
 
 def _set(root: Path, state: int) -> tuple[dict[str, str], str | None]:
@@ -99,16 +104,21 @@ def _set(root: Path, state: int) -> tuple[dict[str, str], str | None]:
     former = {policy: name for policy, name in found.items() if name not in (PERFORMANCE, _BY_HAND)}
     os.pwrite(state, json.dumps({"boot": _boot(root), "former": former}).encode(), 0)
     os.fsync(state)
-    reasons = []
-    for policy in tuple(former):
-        try:
-            _write(root, policy, PERFORMANCE)
-        except OSError as error:
-            del former[policy]
-            reasons.append(f"{_path(root, policy)} cannot be set: {error.strerror}")
+    refused = {policy: reason for policy in former if (reason := _failure(root, policy))}
+    former = {policy: name for policy, name in former.items() if policy not in refused}
+    reasons = list(refused.values())
     if _BY_HAND in found.values():
         reasons.append(f"it is {_BY_HAND!r}: a clock that was set by hand is left as it is")
     return former, next(iter(reasons), None)
+
+
+def _failure(root: Path, policy: str) -> str | None:
+    """Why a policy cannot be set to performance, None once it is."""
+    try:
+        _write(root, policy, PERFORMANCE)
+    except OSError as error:
+        return f"{_path(root, policy)} cannot be set: {error.strerror}"
+    return None
 
 
 def _undo(root: Path, state: int) -> None:

@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag
 from joulefront import config
 from joulefront.config import Plugin, Table
 from joulefront.errors import ConfigError
+from joulefront.problems import nearest
 from joulefront_devices import registry
 from joulefront_devices.profile import Profile, profile, profiles
 from joulefront_devices.tables import Meter, SettleTable, TargetTable
@@ -116,7 +117,7 @@ def load(name_or_path: str, *, folder: Path = Path()) -> Device:
             f"register yours: joulefront devices add NAME user@host --profile {name_or_path}"
         )
     raise ConfigError(
-        f"device {name_or_path!r}: not registered in {registry.folder()}; {config.nearest(name_or_path, {*known, LOCAL})} "
+        f"device {name_or_path!r}: not registered in {registry.folder()}; {nearest(name_or_path, {*known, LOCAL})} "
         "(joulefront devices list shows them all; or give the path of a device's own .toml file)"
     )
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from joulefront import config
 from joulefront.config import Table
 from joulefront.errors import ConfigError
+from joulefront.problems import nearest
 from joulefront_devices.tables import Meter, SettleTable, TargetTable
 
 
@@ -38,7 +39,7 @@ def profile(name: str) -> Profile:
     """The profile of that name. Raises ConfigError when there is none."""
     if name not in profiles():
         raise ConfigError(
-            f"profile {name!r}: there is none; {config.nearest(name, profiles())} (profiles: {', '.join(profiles())})"
+            f"profile {name!r}: there is none; {nearest(name, profiles())} (profiles: {', '.join(profiles())})"
         )
     text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
     return config.parse(text, Profile, source=f"profile {name}")

@@ -13,7 +13,8 @@ import numpy as np
 
 from joulefront import estimates
 from joulefront import objectives as known
-from joulefront.records import Energy, Estimate, Space, Trial
+from joulefront.records import Energy, Estimate, Trial
+from joulefront.space_records import Space
 
 # The error that bounds the hypervolume lies this far above the unpruned network's, so does the loss, and the costs this
 # factor above its.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from joulefront import objectives
-from joulefront.config import nearest
 from joulefront.errors import ConfigError
+from joulefront.problems import nearest
 from joulefront.records import Estimate, Trial
 from joulefront.results import Results
 

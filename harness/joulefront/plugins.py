@@ -22,8 +22,9 @@ from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
-from joulefront.config import Plugin, nearest
+from joulefront.config import Plugin
 from joulefront.errors import ConfigError, JoulefrontError
+from joulefront.problems import nearest
 
 # Where others' code lies, even when it lies below a user's folder.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})

@@ -30,15 +30,8 @@ from joulefront.prune.masks import masks_of
 from joulefront.prune.space import find_space
 from joulefront.prune.storage import parsed
 from joulefront.prune.weights import load, save
-from joulefront.records import (
-    Candidate,
-    Fidelity,
-    Genome,
-    Prepared,
-    Pruning,
-    Score,
-    Target,
-)
+from joulefront.records import Candidate, Fidelity, Prepared, Score, Target
+from joulefront.space_records import Genome, Pruning
 from joulefront.tasks.task import check_classifier
 from joulefront.tuning.database import NOTHING, Snapshot
 

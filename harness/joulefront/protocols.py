@@ -12,18 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from joulefront.errors import CandidateError
 from joulefront.kernel_records import Composition
-from joulefront.records import (
-    EnergyWindow,
-    Executed,
-    Genome,
-    Grade,
-    Job,
-    Measurement,
-    Provenance,
-    Stretch,
-    Target,
-    Trial,
-)
+from joulefront.records import EnergyWindow, Executed, Grade, Job, Measurement, Provenance, Stretch, Target, Trial
+from joulefront.space_records import Genome
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -40,7 +40,7 @@ from joulefront.prune.rationing import Rationing
 from joulefront.prune.schedules import Schedule, Tried
 from joulefront.prune.storage import serialised
 from joulefront.prune_records import Figures, Pruned, Recovery, Removal, Step, path_to
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 from joulefront.tasks.task import check
 from joulefront.training import Masks
 

@@ -12,7 +12,8 @@ from joulefront.config import FineTuning, Plugin
 from joulefront.prune.granularities import Name
 from joulefront.prune.rationing import Of
 from joulefront.prune.ratios import Scope
-from joulefront.records import Estimate, Pruning, Score
+from joulefront.records import Estimate, Score
+from joulefront.space_records import Pruning
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,9 +14,10 @@ from joulefront.bench.opening import TRANSPORTS
 from joulefront.bench.session import Session
 from joulefront.bench.ssh_config import Destination
 from joulefront.bench.target import target_of
-from joulefront.config import nearest, read_text
+from joulefront.config import read_text
 from joulefront.errors import BenchError, ConfigError, DeviceBusy
 from joulefront.first_login import key_file, trusting, withdraw_key
+from joulefront.problems import nearest
 from joulefront.protocols import Listener
 from joulefront.registered import show
 from joulefront.report import documents

@@ -18,7 +18,8 @@ from joulefront.canary import Canary, recorded
 from joulefront.config import StudyConfig
 from joulefront.errors import StoreError
 from joulefront.front import Hypervolume, front_of, hypervolume, knee_of, reference_point, unpruned_of
-from joulefront.records import Fidelity, Space, Trial, Visit
+from joulefront.records import Fidelity, Trial, Visit
+from joulefront.space_records import Space
 from joulefront.store import Store
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from joulefront.estimates import ratio
-from joulefront.records import Estimate, Failure, Measurement, Pruning, Score
+from joulefront.records import Estimate, Failure, Measurement, Score
+from joulefront.space_records import Pruning
 
 
 @dataclass(frozen=True, slots=True)

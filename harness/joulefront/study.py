@@ -20,8 +20,9 @@ from joulefront.front import front_of, hypervolume, reference_point, unpruned_of
 from joulefront.kept import is_kept, keep
 from joulefront.prepare import Recipe
 from joulefront.protocols import Bench, Listener, Search
-from joulefront.records import Space, Trial
+from joulefront.records import Trial
 from joulefront.search import READY as SEARCHES
+from joulefront.space_records import Space
 from joulefront.store import Store, check_folder
 from joulefront.study_facts import frozen_facts, tuned_of
 from joulefront.trials import Trials

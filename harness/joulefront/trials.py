@@ -13,7 +13,8 @@ from joulefront.canary import Canary
 from joulefront.errors import BenchError, CandidateError, StoreError
 from joulefront.front import judged
 from joulefront.protocols import Bench, Listener
-from joulefront.records import Failure, Fidelity, Genome, Grade, Job, Measurement, Prepared, Trial
+from joulefront.records import Failure, Fidelity, Grade, Job, Measurement, Prepared, Trial
+from joulefront.space_records import Genome
 from joulefront.store import Store
 from joulefront.workers import Workers
 

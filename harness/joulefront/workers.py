@@ -19,7 +19,8 @@ from joulefront import plugins
 from joulefront.cache import Cache
 from joulefront.errors import BenchError, CandidateError, ConfigError, Crashed, JoulefrontError, OutOfMemory, TrainError
 from joulefront.prepare import Maker, Recipe
-from joulefront.records import Fidelity, Genome, Prepared, Score, Space
+from joulefront.records import Fidelity, Prepared, Score
+from joulefront.space_records import Genome, Space
 
 Result = TypeVar("Result")
 _NICENESS = 10

@@ -31,7 +31,7 @@ from joulefront.prune.criteria import (
 )
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.surgery import cut
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 from joulefront.tasks.task import Task
 
 TAKES_DATA = {

@@ -13,9 +13,10 @@ from joulefront.config import Plugin
 from joulefront.errors import ConfigError
 from joulefront.plugins import build
 from joulefront.protocols import Search
-from joulefront.records import Failure, Gene, Genome, Space, Trial
+from joulefront.records import Failure, Trial
 from joulefront.search import READY
 from joulefront.search.evolution import reference_directions
+from joulefront.space_records import Gene, Genome, Space
 
 SPACE = Space(tuple(Gene(f"layer{index}", tuple(range(4, 68, 4))) for index in range(5)))
 SMALL = Space((Gene("a", (4, 8)), Gene("b", (4, 8, 12))))

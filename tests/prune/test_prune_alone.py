@@ -16,8 +16,9 @@ from joulefront.prune.alone import Alone, silenced
 from joulefront.prune.criteria.magnitudes import L2
 from joulefront.prune.criteria.ready_made import BnScale
 from joulefront.prune.groups import find_groups
-from joulefront.records import Failure, Pruning
+from joulefront.records import Failure
 from joulefront.sensitivity_records import Cut
+from joulefront.space_records import Pruning
 from joulefront.tasks.models import Block
 from joulefront.tasks.task import Task
 

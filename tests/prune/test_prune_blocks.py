@@ -15,7 +15,7 @@ from joulefront.prune.blocks import find_blocks
 from joulefront.prune.criteria import L2
 from joulefront.prune.groups import find_groups
 from joulefront.prune.surgery import cut, drop
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 
 BLOCKS = {
     "blocks": ("stage1.0", "stage1.1", "stage2.0"),

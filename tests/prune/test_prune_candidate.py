@@ -18,7 +18,7 @@ from joulefront.prune.evidence import Evidence
 from joulefront.prune.groups import find_groups
 from joulefront.prune.masks import masks_of
 from joulefront.prune.surgery import cut
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 from joulefront.tasks.task import Task
 
 ALL = Pruning({"stage2.0.conv1": 8}, ("stage1.1",), {"conv": 0.5, "stage1.1.conv1": 0.5, "stage2.0.conv1": 0.25})

@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations
 from joulefront.errors import ConfigError, PruneError
 from joulefront.prune.genes import criterion_genes, sparsity_genes, together, width_genes
 from joulefront.prune.space import find_space
-from joulefront.records import Gene, Pruning, Space
+from joulefront.space_records import Gene, Pruning, Space
 
 STAGES = [
     f"layer{stage}.{block}.{part}" for stage in (1, 2) for block in (0, 1, 2) for part in ("conv1", "norm.0.conv")

@@ -14,7 +14,7 @@ from joulefront.prune.evidence import Evidence
 from joulefront.prune.groups import find_groups
 from joulefront.prune.inheritance import learnt, nearest
 from joulefront.prune.surgery import cut
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 
 
 def trained(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from joulefront.prune.groups import Groups, find_groups, shapes
 from joulefront.prune.space import find_space
 from joulefront.prune.surgery import cut, shrink
 from joulefront.prune.weights import load, save
-from joulefront.records import Gene, Pruning
+from joulefront.space_records import Gene, Pruning
 
 GENES = {
     "cnn": ["conv1", "conv2", "dense1"],

@@ -16,7 +16,7 @@ from joulefront.prune.criteria import L2
 from joulefront.prune.groups import find_groups
 from joulefront.prune.resize import FewerHeads
 from joulefront.prune.surgery import cut
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 
 
 def in_a_loop(n: Any, x: Tensor) -> Any:

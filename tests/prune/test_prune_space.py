@@ -26,7 +26,7 @@ from joulefront.prune.criteria import L2
 from joulefront.prune.groups import ChannelGroup, find_groups
 from joulefront.prune.space import find_space, legal_widths
 from joulefront.prune.surgery import cut
-from joulefront.records import Gene
+from joulefront.space_records import Gene
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from joulefront.prune.criteria import L2, Random
 from joulefront.prune.space import find_space
 from joulefront.prune.surgery import cut, cut_to
 from joulefront.prune.weights import load, save
-from joulefront.records import Gene, Pruning
+from joulefront.space_records import Gene, Pruning
 
 
 class Fixed:

@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from joulefront.errors import ConfigError, StoreError
-from joulefront.records import Failure, Pruning, Trial
+from joulefront.records import Failure, Trial
 from joulefront.report.live import LiveListener, Watched, follow, live_progress, watch
 from joulefront.report.picture import Picture, Progress
 from joulefront.report.progress import ProgressLines
 from joulefront.results import read
+from joulefront.space_records import Pruning
 from joulefront.store import Store
 from written import SPACE, failed_trial, measured_trial, write_study
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from joulefront.records import Pruning
 from joulefront.report.pruned import pruned, pruning_text, pruning_words
+from joulefront.space_records import Pruning
 
 SPARSE = Pruning({"stem": 8, "a.one": 4}, (), {"a.one": 0.5, "a.two": 0.8, "head": 0.5}, "l2")
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from joulefront.records import Estimate, Failure, Measurement, Pruning, Score
+from joulefront.records import Estimate, Failure, Measurement, Score
 from joulefront.report.sensitivity_document import document
 from joulefront.report.sensitivity_figure import draw
 from joulefront.report.sensitivity_table import compact, points, table
 from joulefront.report.visible import all_visible
 from joulefront.sensitivity_records import Cut, Measured, Part, Sensitivity
+from joulefront.space_records import Pruning
 from joulefront.terminal import show
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from command_line import joulefront
 from joulefront.errors import ConfigError
-from joulefront.records import Pruning
 from joulefront.report.widths_figure import draw
+from joulefront.space_records import Pruning
 
 FULL = {"conv1": 16, "stage.1.conv": 32, "stage.2.conv": 32}
 

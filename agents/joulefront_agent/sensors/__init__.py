@@ -75,7 +75,8 @@ def survey(root: Path) -> tuple[Found, ...]:
         if kind in _AUTO and not chosen:
             fitting = _fitting(looked, "auto")
             chosen, auto = bool(fitting), fitting[0] if len(fitting) == 1 else None
-        for meter, name in zip(looked.meters, called(looked.meters, looked.meters)):  # noqa: B905 -- Python 3.9
+        for index, name in enumerate(called(looked.meters, looked.meters)):
+            meter = looked.meters[index]
             found.append(_probed(meter, name, meter is auto))
         found += [
             Found(item.name, item.covers, item.kind, False, None, None, None, item.reason, item.fix)

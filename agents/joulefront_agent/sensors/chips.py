@@ -46,8 +46,9 @@ def product_step(name: str, places: Sequence[tuple[float, float | None]]) -> Cal
     Steps of different places are rounded independently, so that they add up in quadrature.
     """
     chip = CHIPS.get(name)
-    amperes = [max(_FILE_STEP, chip.shunt / ohm if chip and ohm else 0.0) for _, ohm in places]
-    by_amperes_w = math.hypot(*(volts * step for (volts, _), step in zip(places, amperes)))  # noqa: B905 -- Python 3.9
+    by_amperes_w = math.hypot(
+        *(volts * max(_FILE_STEP, chip.shunt / ohm if chip and ohm else 0.0) for volts, ohm in places)
+    )
     volts_step, least_v = max(_FILE_STEP, chip.volts if chip else 0.0), min(volts for volts, _ in places)
 
     def step_w(power_w: float) -> float:

@@ -96,9 +96,14 @@ def _step(places: Sequence[_Place]) -> Callable[[float], float]:
     """What one step of a meter is at so many W, or J."""
     name, folder = places[0].chip.name, places[0].chip.folder
     if len(places[0].files) == 2:
-        volts = [(sysfs.readable(place.files[0]) or 1000) * 1e-3 for place in places]
-        shunts = [_shunt_ohm(place.chip.folder / f"shunt{place.channels[-1]}_resistor") for place in places]
-        return chips.product_step(name, list(zip(volts, shunts)))  # noqa: B905 -- Python 3.9
+        volts_and_ohms = [
+            (
+                (sysfs.readable(place.files[0]) or 1000) * 1e-3,
+                _shunt_ohm(place.chip.folder / f"shunt{place.channels[-1]}_resistor"),
+            )
+            for place in places
+        ]
+        return chips.product_step(name, volts_and_ohms)
     step_w = chips.power_step(name, _shunt_ohm(folder / "shunt_resistor")) if places[0].kind == "power" else None
     return lambda _: step_w or _STEP
 

@@ -22,8 +22,9 @@ from joulefront.comparison.networks import (
 )
 from joulefront.comparison.remarks import remarks
 from joulefront.comparison.verdicts import Survival, Verdict, survival, verdicts_of
-from joulefront.records import Measurement, Pruning
+from joulefront.records import Measurement
 from joulefront.results import Results
+from joulefront.space_records import Pruning
 
 Value = TypeVar("Value")
 Pairs = Mapping[str, Mapping[str, Value]]

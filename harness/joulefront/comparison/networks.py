@@ -10,8 +10,9 @@ from typing import Any
 from joulefront.comparison.drift import around, drift_of
 from joulefront.errors import ConfigError, TrainError
 from joulefront.front import judged
-from joulefront.records import Failure, Measurement, Pruning, Trial, Visit
+from joulefront.records import Failure, Measurement, Trial, Visit
 from joulefront.results import Results
+from joulefront.space_records import Pruning
 
 Identity = tuple[str, frozenset[tuple[str, int]], frozenset[str], frozenset[tuple[str, float]]]
 """The model's hash; the width of each group that is cut, the blocks taken out, and the share of zeros of each layer that has

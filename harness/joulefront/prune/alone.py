@@ -20,8 +20,9 @@ from joulefront.prune.evidence import Evidence
 from joulefront.prune.groups import Axis, ChannelGroup, find_groups
 from joulefront.prune.space import legal_widths
 from joulefront.prune.surgery import cut, drop
-from joulefront.records import Failure, Pruning
+from joulefront.records import Failure
 from joulefront.sensitivity_records import Cut, Part
+from joulefront.space_records import Pruning
 
 _SEED = 0
 _LEAST_WIDTHS = 8

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from joulefront.records import inside
+from joulefront.space_records import inside
 
 Example = tuple[Tensor, ...]
 

@@ -15,7 +15,7 @@ from joulefront.errors import PruneError
 from joulefront.prune.axes import evaluating
 from joulefront.prune.groups import Example, Groups
 from joulefront.prune.surgery import shrink
-from joulefront.records import inside
+from joulefront.space_records import inside
 
 _SEED = 0
 

@@ -13,7 +13,7 @@ from joulefront.prune.evidence import Evidence, called, score
 from joulefront.prune.groups import Example, Groups
 from joulefront.prune.masks import weight_masks, zero
 from joulefront.prune.surgery import cut
-from joulefront.records import Pruning, inside
+from joulefront.space_records import Pruning, inside
 
 
 class Remembered:

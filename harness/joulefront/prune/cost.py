@@ -15,7 +15,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from joulefront.prune.groups import Example, Groups, find_groups
 from joulefront.prune.resize import FewerHeads
-from joulefront.records import Pruning, inside
+from joulefront.space_records import Pruning, inside
 
 
 @dataclass(frozen=True, slots=True)

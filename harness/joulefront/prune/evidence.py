@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from joulefront.config import nearest
 from joulefront.errors import ConfigError, JoulefrontError, PruneError
 from joulefront.plugins import describe
+from joulefront.problems import nearest
 from joulefront.protocols import Criterion, Group, Task
 from joulefront.prune import READY
 from joulefront.prune.calibration import Calibration, Moments

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from joulefront.config import nearest
 from joulefront.errors import ConfigError
-from joulefront.records import Gene, Option, inside
+from joulefront.problems import nearest
+from joulefront.space_records import Gene, Option, inside
 
 MOST_GENES = 40
 """So many genes a space has at most where it is left to share them: with more, a few hundred evaluations learn little."""

@@ -20,7 +20,7 @@ from joulefront.prune.axes import Axis, ChannelGroup, Example, Groups, shapes
 from joulefront.prune.graph import Fixed, Tracing
 from joulefront.prune.opaque import Call, Opaque, shown
 from joulefront.prune.resize import projections
-from joulefront.records import inside
+from joulefront.space_records import inside
 
 __all__ = ["Axis", "ChannelGroup", "Example", "Groups", "find_groups", "shapes"]
 

@@ -13,7 +13,7 @@ from joulefront.prune.axes import evaluating, kept_indices
 from joulefront.prune.evidence import Evidence
 from joulefront.prune.groups import Groups
 from joulefront.prune.surgery import kept_channels
-from joulefront.records import Pruning, inside
+from joulefront.space_records import Pruning, inside
 
 
 def nearest(child: Pruning, others: Sequence[Pruning], groups: Groups) -> int | None:

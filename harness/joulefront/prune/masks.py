@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor, nn
 
-from joulefront.config import nearest
 from joulefront.errors import PruneError
+from joulefront.problems import nearest
 from joulefront.prune.groups import Groups
 from joulefront.training import Masks
 from joulefront.training.zeros import Zeros

@@ -8,13 +8,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from joulefront.config import nearest
 from joulefront.errors import ConfigError
+from joulefront.problems import nearest
 from joulefront.protocols import Criterion, Task
 from joulefront.prune.cost import Predictor
 from joulefront.prune.granularities import Granularity, Network, There
 from joulefront.prune.ratios import Kept, Scope, Stock, kept, kept_at_cost, shares_below
-from joulefront.records import inside
+from joulefront.space_records import inside
 
 Of = Literal["units", "macs", "params"]
 """Of what a ratio is a share: of the units themselves, of the multiply-accumulates, or of the parameters."""

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from joulefront.config import nearest
 from joulefront.errors import ConfigError, PruneError
+from joulefront.problems import nearest
 from joulefront.prune.axes import touches
 from joulefront.prune.blocks import find_blocks
 from joulefront.prune.genes import (
@@ -29,7 +29,7 @@ from joulefront.prune.genes import (
 )
 from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups
 from joulefront.prune.surgery import shrink
-from joulefront.records import Space, inside
+from joulefront.space_records import Space, inside
 
 _LEAST_MULTIPLE = 4
 

@@ -8,15 +8,15 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor, nn
 
-from joulefront.config import nearest
 from joulefront.errors import PruneError
 from joulefront.plugins import describe
+from joulefront.problems import nearest
 from joulefront.protocols import Criterion
 from joulefront.prune.axes import evaluating, kept_indices
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.groups import ChannelGroup, Example, Groups, find_groups, shapes
 from joulefront.prune.resize import slice_all
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 
 
 def cut(

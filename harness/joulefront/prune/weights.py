@@ -12,7 +12,7 @@ from joulefront.errors import StoreError
 from joulefront.prune.groups import Example, Groups
 from joulefront.prune.storage import parsed, serialised
 from joulefront.prune.surgery import cut_to
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 
 
 def save(model: nn.Module, path: Path) -> None:

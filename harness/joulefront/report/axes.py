@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from joulefront import derived, objectives
-from joulefront.config import nearest
 from joulefront.errors import ConfigError
+from joulefront.problems import nearest
 from joulefront.records import Estimate, Score, Trial
 from joulefront.results import Results
 

@@ -11,12 +11,13 @@ from typing import Any
 import plotly.graph_objects as go
 
 from joulefront.comparison.networks import Identities, best_measured, model_of
-from joulefront.records import Measurement, Pruning
+from joulefront.records import Measurement
 from joulefront.report.axes import AXES, Axis, axis_of, finite
 from joulefront.report.hover import layers, plain, short, span
 from joulefront.report.pruned import pruned, pruning_of, pruning_words
 from joulefront.report.style import COLOURS, NEUTRAL, SYMBOLS, axis_type, error_bars, layout, scale
 from joulefront.results import Results
+from joulefront.space_records import Pruning
 
 Document = Mapping[str, Any]
 Networks = Mapping[Any, Measurement]

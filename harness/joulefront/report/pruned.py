@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from joulefront.records import Gene, Pruning, inside
+from joulefront.space_records import Gene, Pruning, inside
 
 
 def pruned(pruning: Pruning) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from joulefront import derived
 from joulefront.errors import ConfigError
 from joulefront.objectives import MACRO
-from joulefront.records import Energy, Estimate, Gene, Option, Trial
+from joulefront.records import Energy, Estimate, Trial
 from joulefront.report.axes import OF_DEVICE, indicative
 from joulefront.report.visible import visible
 from joulefront.results import Results
+from joulefront.space_records import Gene, Option
 
 if TYPE_CHECKING:
     import pandas as pd

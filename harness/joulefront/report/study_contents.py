@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from joulefront import derived
-from joulefront.records import Gene, Score, Trial
+from joulefront.records import Score, Trial
 from joulefront.report import drift, energy
 from joulefront.report.axes import OF_DEVICE, Axis, indicative, interval, known_axes, provenance, titled, value
 from joulefront.report.composition import composition, line
@@ -22,6 +22,7 @@ from joulefront.report.plots import front_plot, front_plot_3d
 from joulefront.report.pruned import option_text
 from joulefront.report.visible import all_visible
 from joulefront.results import Results
+from joulefront.space_records import Gene
 
 _NUMBER = re.compile(r"(?<!\w)\d+(?:\.\d+)?")  # that of conv3d is a name's
 

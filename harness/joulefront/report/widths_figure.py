@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from joulefront.errors import ConfigError
-from joulefront.records import Pruning, inside
 from joulefront.report import canvas
 from joulefront.report.visible import visible
+from joulefront.space_records import Pruning, inside
 
 _KEPT, _GONE = "#0072B2", "#dfe3e8"
 _ROW_IN, _HEAD_IN, _LEAST_IN = 0.26, 1.2, 2.4

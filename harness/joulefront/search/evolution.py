@@ -29,8 +29,9 @@ from pymoo.problems.static import StaticProblem
 from pymoo.util.ref_dirs import get_reference_directions
 
 from joulefront.errors import ConfigError
-from joulefront.records import Genome, Space, Trial
+from joulefront.records import Trial
 from joulefront.search.start import structured
+from joulefront.space_records import Genome, Space
 
 # A failed candidate breaks a limit by more than any that ran.
 _FAILED = 1e9

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from joulefront.errors import ConfigError
-from joulefront.records import Genome, Space, Trial
+from joulefront.records import Trial
 from joulefront.search.start import independent
+from joulefront.space_records import Genome, Space
 
 
 class Random:

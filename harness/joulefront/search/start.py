@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from joulefront.records import Genome, Space
+from joulefront.space_records import Genome, Space
 
 
 def structured(space: Space, count: int, rng: np.random.Generator) -> list[Genome]:

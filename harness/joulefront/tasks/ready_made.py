@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from joulefront import training
-from joulefront.config import nearest
 from joulefront.errors import ConfigError
+from joulefront.problems import nearest
 from joulefront.tasks import models
 from joulefront.tasks.base_model import trained_once
 from joulefront.tasks.idx import read_idx

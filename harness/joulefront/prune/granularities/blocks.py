@@ -16,7 +16,7 @@ from joulefront.prune.criteria.losses import Contribution
 from joulefront.prune.evidence import Evidence, score
 from joulefront.prune.granularities.network import Network, There
 from joulefront.prune.ratios import Stock
-from joulefront.records import Pruning, inside
+from joulefront.space_records import Pruning, inside
 from joulefront.training import Masks
 
 ALL_BLOCKS = "blocks"

@@ -18,7 +18,7 @@ from joulefront.prune.granularities.network import Network, There
 from joulefront.prune.masks import channel_masks
 from joulefront.prune.ratios import Stock
 from joulefront.prune.surgery import shrink
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 from joulefront.training import Masks
 
 

@@ -8,14 +8,14 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from joulefront.config import nearest
 from joulefront.errors import ConfigError
+from joulefront.problems import nearest
 from joulefront.protocols import Criterion, Task
 from joulefront.prune.axes import Example, Groups
 from joulefront.prune.groups import find_groups
 from joulefront.prune.ratios import Stock
 from joulefront.prune.surgery import shrink
-from joulefront.records import Pruning
+from joulefront.space_records import Pruning
 from joulefront.training import Masks
 
 There = Mapping[str, Tensor]

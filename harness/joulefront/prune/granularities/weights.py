@@ -18,7 +18,7 @@ from joulefront.prune.granularities.network import Network, There
 from joulefront.prune.masks import weight_masks, zero
 from joulefront.prune.ratios import Stock
 from joulefront.prune.resize import FewerHeads
-from joulefront.records import Pruning, inside
+from joulefront.space_records import Pruning, inside
 from joulefront.training import Masks
 
 _MASKED = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, FewerHeads, nn.Bilinear)
