@@ -16,7 +16,7 @@ class Turns:
         self._changed = threading.Condition()
         self._until: dict[threading.Thread, float] = {}
         self._at_work: set[threading.Thread] = set()
-        for module in ("cpu_model", "replay", "sampling"):
+        for module in ("span", "sampling"):
             patch.setattr(f"joulefront.bench.meters.{module}.clock_gettime", lambda clock: self._now_s)
         threads = SimpleNamespace(Event=lambda: _Event(self), Thread=self._thread)
         patch.setattr("joulefront.bench.meters.sampling.threading", threads)

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from joulefront.bench.bench import Bench
+from joulefront.config import MeasureConfig
 from joulefront.records import Array, Job
 from joulefront_agent import wire
+from joulefront_devices.device import Device
 
 MISBEHAVIOURS = {
     "crash": "*(volatile int *)0 = 1;",
@@ -119,3 +122,15 @@ def run_of():
         return wire.Run(**{**values, **changes})
 
     return make
+
+
+@pytest.fixture
+def open_bench(monkeypatch):
+    """Opens a bench on a machine that has a scripted ``transport``; it takes three repeats if not told otherwise."""
+    monkeypatch.setattr("joulefront.bench.settle.sleep", lambda seconds: None)
+
+    def opened(machine, **config):
+        monkeypatch.setattr("joulefront.plugins.build", lambda *args, **kwargs: machine.transport)
+        return Bench(Device(name="scripted"), MeasureConfig(**{"repeats": 3, **config}), 1)
+
+    return opened

@@ -195,7 +195,7 @@ class Accepting:
 
 def test_a_replay_is_called_simulated_and_begins_anew_each_time(written, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr("joulefront.bench.meters.replay.clock_gettime", lambda clock: now[0])
+    monkeypatch.setattr("joulefront.bench.meters.span.clock_gettime", lambda clock: now[0])
     meter = Replay(str(written("time_s,power_w\n0,0\n10,10\n")), covers="a Pi 5's supply")
     assert (meter.provenance, meter.name, meter.covers) == ("simulated", "replay:power.csv", "a Pi 5's supply")
     for begin_s in (1000.0, 5000.0):
@@ -208,7 +208,7 @@ def test_a_replay_is_called_simulated_and_begins_anew_each_time(written, monkeyp
 
 def test_a_replay_that_is_too_short_is_an_error(written, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr("joulefront.bench.meters.replay.clock_gettime", lambda clock: now[0])
+    monkeypatch.setattr("joulefront.bench.meters.span.clock_gettime", lambda clock: now[0])
     meter = Replay(str(written("time_s,power_w\n0,1\n10,1\n")))
     meter.begin()
     now[0] += 60
@@ -223,7 +223,7 @@ def test_a_replay_that_is_too_short_is_an_error(written, monkeypatch):
 @pytest.mark.parametrize(("busy_cores", "watts"), [(0.0, 2.0), (1.0, 3.0), (4.0, 6.0), (4.2, 6.0)])
 def test_a_line_between_two_powers(monkeypatch, busy_cores, watts):
     now = [1000.0]
-    monkeypatch.setattr("joulefront.bench.meters.cpu_model.clock_gettime", lambda clock: now[0])
+    monkeypatch.setattr("joulefront.bench.meters.span.clock_gettime", lambda clock: now[0])
     meter = CpuModel(idle_w=2.0, busy_w=6.0)
     meter.begin()
     now[0] += 20
@@ -234,7 +234,7 @@ def test_a_line_between_two_powers(monkeypatch, busy_cores, watts):
 
 def test_without_the_cores_use_there_is_no_estimate(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr("joulefront.bench.meters.cpu_model.clock_gettime", lambda clock: now[0])
+    monkeypatch.setattr("joulefront.bench.meters.span.clock_gettime", lambda clock: now[0])
     meter = CpuModel(idle_w=2.0, busy_w=6.0)
     meter.begin()
     now[0] += 20

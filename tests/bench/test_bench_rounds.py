@@ -6,12 +6,9 @@ import pytest
 from scripted import CONDITIONS, FACTS, Die, ScriptedTransport, ran, timed
 from test_bench import GOOD, JOB
 
-from joulefront.bench import Bench
-from joulefront.config import MeasureConfig
 from joulefront.errors import BenchError, ConnectionLost, Crashed, Unsettled
 from joulefront.kernel_records import Fallback, Function
 from joulefront_agent import wire
-from joulefront_devices import Device
 
 NAMES = "abcde"
 HOT = {**CONDITIONS, "throttles": 1}
@@ -49,17 +46,6 @@ class Machine:
             raise wire.Failure(happens, "told to")
         outputs = GOOD if params["outputs"] else ()
         return ran(self.latency_s(name), **{"outputs": outputs, **self.changes, **(happens or {})}).to_wire()
-
-
-@pytest.fixture
-def open_bench(monkeypatch):
-    monkeypatch.setattr("joulefront.bench.settle.sleep", lambda seconds: None)
-
-    def opened(machine, **config):
-        monkeypatch.setattr("joulefront.plugins.build", lambda *args, **kwargs: machine.transport)
-        return Bench(Device(name="scripted"), MeasureConfig(**{"repeats": 3, **config}), 1)
-
-    return opened
 
 
 @pytest.fixture

@@ -6,12 +6,9 @@ import pytest
 from scripted import ScriptedTransport, ran
 from test_bench import GOOD, JOB, WITH_SENSOR
 
-from joulefront.bench import Bench
-from joulefront.config import MeasureConfig
 from joulefront.errors import AgentDied, BenchError, MeterError
 from joulefront_agent import wire
 from joulefront_agent.wire_energy import Reading, Watched, Window
-from joulefront_devices import Device
 
 IDLE_W, BUSY_W = 2.0, 5.0
 MET = {**WITH_SENSOR, "boot": "boot 1"}
@@ -59,17 +56,6 @@ class Machine:
             raise wire.Failure(kind, "told to")
         window = self._reading(params, params["least_s"], params["most_s"], next(self.idle, IDLE_W))
         return Watched(replace(window, busy_cores=self.others), {}, {}).to_wire()
-
-
-@pytest.fixture
-def open_bench(monkeypatch):
-    monkeypatch.setattr("joulefront.bench.settle.sleep", lambda seconds: None)
-
-    def opened(machine, **config):
-        monkeypatch.setattr("joulefront.plugins.build", lambda *args, **kwargs: machine.transport)
-        return Bench(Device(name="scripted"), MeasureConfig(**{"repeats": 3, **config}), 1)
-
-    return opened
 
 
 @pytest.fixture

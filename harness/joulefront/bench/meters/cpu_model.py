@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from time import CLOCK_MONOTONIC_RAW, clock_gettime
-
+from joulefront.bench.meters.span import Span
 from joulefront.errors import ConfigError, MeterError
 from joulefront.records import EnergyWindow, Provenance, Stretch
 
 
-class CpuModel:
+class CpuModel(Span):
     """A line between two powers of the user's: all cores idle, ``idle_w``, and all of them busy, ``busy_w``, both in W.
 
     watts = idle_w + (busy_w - idle_w) * busy cores / cores. Its joules are called estimated wherever they are shown. It knows
@@ -22,32 +21,20 @@ class CpuModel:
     provenance: Provenance = "estimated"
 
     def __init__(self, idle_w: float, busy_w: float, covers: str = "what its two powers cover") -> None:
+        super().__init__()  # there is nothing to record: the device tells how busy it was
         if not 0 < idle_w < busy_w:
             raise ConfigError(
                 f"cpu-model: expected 0 < idle_w < busy_w, not idle_w = {idle_w:g} and busy_w = {busy_w:g}"
             )
         self._idle_w, self._busy_w = idle_w, busy_w
-        self._begin_s = self._end_s = 0.0
         self.covers = covers
-
-    def begin(self) -> None:
-        """See PowerMeter. There is nothing to record: the device tells how busy it was."""
-        self._begin_s = clock_gettime(CLOCK_MONOTONIC_RAW)
-
-    def end(self) -> None:
-        """See PowerMeter."""
-        self._end_s = clock_gettime(CLOCK_MONOTONIC_RAW)
 
     def energy(self, stretch: Stretch) -> EnergyWindow:
         """See PowerMeter."""
-        if not self._begin_s <= stretch.begin_s < stretch.end_s <= self._end_s:
-            raise MeterError("cpu-model: the window does not lie between its beginning and its end: not covered")
+        self.check(stretch, self.name)
         if stretch.busy_cores is None:
             raise MeterError("cpu-model: the device does not tell how busy its cores were, as its /proc/stat would")
         share = min(1.0, stretch.busy_cores / stretch.cores)
         window_s = stretch.end_s - stretch.begin_s
         energy_j = (self._idle_w + (self._busy_w - self._idle_w) * share) * window_s
         return EnergyWindow(energy_j, window_s, stretch.inferences, 0.0, 0.0, None, stretch.edges_s, 0.0)
-
-    def close(self) -> None:
-        """See PowerMeter."""
