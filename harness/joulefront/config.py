@@ -170,6 +170,9 @@ class MeasureConfig(Table):
         ge=1.0,
         description="Each energy window on the final front lasts at least so long, in s; a fifth of it in the search.",
     )
+    energy_updates: int = Field(
+        default=100, ge=10, description="And so many updates of the meter, for a minute at most; in the search 10."
+    )
     energy_interval: float = Field(
         default=0.05,
         gt=0,

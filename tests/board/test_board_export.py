@@ -32,6 +32,7 @@ time_s = 0.5
 full_repeats = 2
 full_time_s = 0.5
 energy_s = 1.0
+energy_updates = 10
 energy_interval = 0.9
 energy_time_s = 2.0
 [search]

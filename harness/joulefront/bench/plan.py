@@ -9,7 +9,7 @@ from joulefront.config import MeasureConfig
 from joulefront.records import Grade
 
 _SCREENING_SHARE = 5  # of a full window's length
-_SCREENING_PERIODS, _FULL_PERIODS = 10, 100
+_SCREENING_PERIODS = 10
 _SCREENING_LIMIT_S, _FULL_LIMIT_S = 15.0, 60.0
 _LEAST_SET_ASIDE = 3
 
@@ -69,7 +69,7 @@ class Plan:
                 sample_s=0.5,
                 energy_interval=config.energy_interval,
                 energy_s=config.energy_s,
-                periods=_FULL_PERIODS,
+                periods=config.energy_updates,
                 energy_limit_s=max(config.energy_s, _FULL_LIMIT_S),
                 energy_time_s=config.energy_time_s,
             )
