@@ -75,6 +75,13 @@ def test_a_steady_clock_that_falls_by_more_than_2_percent_is_no_measurement(hert
         assert asked.invalid[0].endswith(f"{hertz:.4g} Hz, not 1.5e+09 Hz")
 
 
+def test_a_clock_that_was_slow_only_at_first_is_no_measurement_either():
+    slow_at_first = ran(before={"frequency_hz": 1.0e9, "frequency_low_hz": 1.0e9})
+    (said,) = verdict(slow_at_first, ran()).invalid
+    assert said == "the processor's frequency was lower at first than in the first repeat: 1e+09 Hz, not 1.5e+09 Hz"
+    assert verdict(replace(slow_at_first, before=FREE, after=FREE), ran(base=FREE)) == Verdict()
+
+
 def test_one_core_that_is_slower_counts_where_the_clock_is_steady():
     assert verdict(ran(None, {"frequency_low_hz": 1e9})).invalid
     assert verdict(ran(None, {"frequency_low_hz": 1e9}, base=FREE)) == Verdict()  # an idle one

@@ -41,7 +41,7 @@ def verdict(ran: wire.Ran, first: wire.Ran | None = None, threads: int = 1, *, a
         if was and after.get("governor") and was != after["governor"]:
             invalid.append(f"the governor was changed from {_shown(was)} to {_shown(after['governor'])}")
             break
-    fell = _fall(before, after, since)
+    fell = _fall(before, after, since, first.before if first else {})
     if fell and is_steady(after):
         invalid.append(fell)
     elif fell:
@@ -85,10 +85,13 @@ def is_steady(conditions: Mapping[str, Any]) -> bool:
     return (conditions.get("governor") == "performance" or is_single) and conditions.get("boost") != 1
 
 
-def _fall(before: Mapping[str, Any], after: Mapping[str, Any], since: Mapping[str, Any]) -> str | None:
+def _fall(
+    before: Mapping[str, Any], after: Mapping[str, Any], since: Mapping[str, Any], began: Mapping[str, Any]
+) -> str | None:
     """That the clock fell: during the repeat, since the first one that counts, or, a steady one, below what was asked for.
 
-    The slowest core counts where the clock is steady; otherwise idle ones are slower, and it is the quickest.
+    ``since`` and ``began`` are the first one's conditions after and before it. A throttled clock that is back before the end
+    shows at the beginning only. The slowest core counts where the clock is steady; otherwise idle ones are slower, and it is the quickest.
     """
     steady = is_steady(after)
     name = "frequency_low_hz" if steady and _number(after, "frequency_low_hz") is not None else "frequency_hz"
@@ -97,6 +100,11 @@ def _fall(before: Mapping[str, Any], after: Mapping[str, Any], since: Mapping[st
     for now_hz, was_hz, what in (
         (_number(after, name), _number(before, name), "fell meanwhile"),
         (_number(after, name), _number(since, name), "fell since the first repeat"),
+        (
+            _number(before, name),
+            _number(began, name) if steady else None,
+            "was lower at first than in the first repeat",
+        ),
         (*asked, "is not what was asked for"),
     ):
         if now_hz is not None and was_hz is not None and now_hz < (1 - _MOST_FALL) * was_hz:

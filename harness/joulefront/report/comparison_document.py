@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -40,7 +41,7 @@ def document(compared: Comparison) -> dict[str, Any]:
         "best_single_reason": compared.best_reason,
         "drift": {
             label: [
-                {"session": one.session, "ratio": one.ratio, "interval": list(one.interval), "apart": one.apart}
+                {"session": one.session, "ratio": one.ratio, "interval": _ends(one.interval), "apart": one.apart}
                 for one in sessions
             ]
             for label, sessions in compared.drift.items()
@@ -55,6 +56,11 @@ def _pairs(pairs: Mapping[str, Mapping[str, Value]], shown: Callable[[Value], An
 
 def _counts(survival: Survival) -> dict[str, int]:
     return {name: value for name, value in asdict(survival).items() if name not in ("share", "reason")}
+
+
+def _ends(interval: tuple[float, float]) -> list[float | None]:
+    """Of what has no end there, such as the ratio of single repeats, null."""
+    return [end if math.isfinite(end) else None for end in interval]
 
 
 def _correlation(correlation: Correlation) -> dict[str, Any]:

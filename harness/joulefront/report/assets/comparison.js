@@ -123,7 +123,7 @@ function bestPart(comparison) {
 
 function driftPart({ studies, drift }) {
   const rows = studies.flatMap((label) => drift[label].map((one) => [`${short(label)}, ${one.session.slice(0, 19).replace("T", " ")}`,
-    `${one.ratio.toFixed(3)} (${one.interval.map((end) => end.toFixed(3)).join(" to ")}): ${one.apart ? "the device is not as it was in its study" : "not told apart from its study"}`]));
+    `${one.ratio.toFixed(3)} (${one.interval.map((end) => (end === null ? "without end" : end.toFixed(3))).join(" to ")}): ${one.apart ? "the device is not as it was in its study" : "not told apart from its study"}`]));
   return rows.length ? { box: section("drift", "Drift", definitions(rows),
     el("p", { class: "quiet caption" }, "A network of the study's own, measured again with the visitors: its latency by what it was in the study.")), drawings: [] } : null;
 }
