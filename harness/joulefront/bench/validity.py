@@ -91,7 +91,9 @@ def _fall(
     """That the clock fell: during the repeat, since the first one that counts, or, a steady one, below what was asked for.
 
     ``since`` and ``began`` are the first one's conditions after and before it. A throttled clock that is back before the end
-    shows at the beginning only. The slowest core counts where the clock is steady; otherwise idle ones are slower, and it is the quickest.
+    shows at the beginning only.
+
+    The slowest core counts where the clock is steady; otherwise idle ones are slower, and it is the quickest.
     """
     steady = is_steady(after)
     name = "frequency_low_hz" if steady and _number(after, "frequency_low_hz") is not None else "frequency_hz"
