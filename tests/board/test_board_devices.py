@@ -225,8 +225,8 @@ def test_a_search_there_has_joules_among_its_objectives(added: tuple[str, dict[s
     for point in front["front"]:
         assert point["objectives"]["energy_j"] > 0
         assert point["provenance"].items() >= SIMULATED.items()
-        # No less than while the network computes; more on a host that has other things to do than to emulate.
-        assert point["metrics"]["energy_j"] > 0.9 * WATTS * point["metrics"]["latency_s"]
+        # Windows and samples are of other moments of a host that has other things to do than to emulate.
+        assert 0.3 < point["metrics"]["energy_j"] / (WATTS * point["metrics"]["latency_s"]) < 10
 
 
 def test_checking_it_again_moves_nothing_and_stores_what_it_said(
