@@ -109,10 +109,10 @@ def test_a_board_that_hangs_is_lost_and_found_again(fresh_board: Board, tmp_path
     with Bench(device(fresh_board, tmp_path), MeasureConfig(), 1) as bench:
         fresh_board.freeze()
         with pytest.raises(ConnectionLost, match="no sign of life"):
-            bench._session.conditions()
+            bench._place.session.conditions()
         threading.Timer(2.0, fresh_board.thaw).start()
-        bench._session.renew()
-        assert bench._session.conditions()["cpu_cores"] == 2
+        bench._place.session.renew()
+        assert bench._place.session.conditions()["cpu_cores"] == 2
 
 
 def test_a_board_that_is_gone_stops_it_with_a_word(fresh_board: Board, tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_a_board_that_is_gone_stops_it_with_a_word(fresh_board: Board, tmp_path:
     with Bench(there, MeasureConfig(), 1) as bench:
         fresh_board.power_off()
         with pytest.raises(ConnectionLost):
-            bench._session.conditions()
+            bench._place.session.conditions()
         with pytest.raises(TransportError, match=r"cannot be reached: .*\(tried for 2 s\)"):
-            bench._session.renew()
+            bench._place.session.renew()
     with pytest.raises(TransportError, match="cannot be reached"), Bench(there, MeasureConfig(), 1):
         pass
 

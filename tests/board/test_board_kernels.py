@@ -67,7 +67,7 @@ def errors(bench: Bench, network: kernel_networks.Outputs, library: Path) -> dic
     )
     with torch.inference_mode():
         expected = [output.numpy() for output in network(x)]
-    returned = bench._session.run(run, library).outputs
+    returned = bench._place.session.run(run, library).outputs
     assert [output.shape for output in returned] == [output.shape for output in expected]
     return {
         name: float(np.abs(np.frombuffer(ours.data, "<f4").reshape(ours.shape) - theirs).max() / np.abs(theirs).max())
