@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from joulefront_agent.sensors import samples
 from joulefront_agent.sensors.reading import STUCK_S, Reading
-from joulefront_agent.sensors.sampler import Sampler, Source, Wait
+from joulefront_agent.sensors.sampler import Sampling, Source, Wait
 from joulefront_agent.sensors.samples import Sample
 from joulefront_agent.wire import Failure
 
@@ -25,7 +25,7 @@ class Scale:
     range_j: float | None
 
 
-class Counted:
+class Counted(Sampling):
     """A counter as a sensor of energy: a thread watches ``energy_j`` from start to stop.
 
     ``energy_j`` returns J and raises OSError or ValueError. What the counter shows at the window's edges is between two of
@@ -47,20 +47,8 @@ class Counted:
     ) -> None:
         self.name = name
         self.covers = covers
-        self._source = Source(name, "J", energy_j, None, cores, clock, wait, cost, stuck_s, counter=True)
+        super().__init__(Source(name, "J", energy_j, None, cores, clock, wait, cost, stuck_s, counter=True))
         self._scale = scale
-        self._sampler: Sampler | None = None
-
-    @property
-    def period_s(self) -> float:
-        """The time between two updates in s, as they show by now."""
-        return self._sampler.update_s() if self._sampler is not None else 0.0
-
-    def start(self) -> None:
-        """Begin a window after an update. Raises Failure (MeterError) for a counter that stands still."""
-        sampler = Sampler(self._source)
-        sampler.begin()
-        self._sampler = sampler
 
     def stop(self) -> Reading:
         """End the window, and wait for an update after it. Raises Failure (MeterError).
@@ -68,8 +56,7 @@ class Counted:
         It is no measurement when it could not be read five times in a row, or does not answer, stood still, was hardly
         updated, jumped back, or may have begun anew more than once.
         """
-        assert self._sampler is not None, "stop() comes after start()"
-        sampler, self._sampler = self._sampler, None
+        sampler = self._taken()
         start_s, end_s, taken = sampler.end()
         updates = self._updates(taken)
         inside = sum(start_s < moment < end_s for moment, _ in updates)

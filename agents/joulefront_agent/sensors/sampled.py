@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection
 
 from joulefront_agent.sensors import samples
 from joulefront_agent.sensors.reading import STUCK_S, Reading
-from joulefront_agent.sensors.sampler import Sampler, Source, Wait
+from joulefront_agent.sensors.sampler import Sampling, Source, Wait
 from joulefront_agent.wire import Failure
 
 _LEAST_SAMPLES = 3
 _MOST_UNSEEN = 0.25
 
 
-class Sampled:
+class Sampled(Sampling):
     """A sensor of power as one of energy: a thread samples ``power_w`` from start to stop.
 
     ``power_w`` returns W and raises OSError or ValueError; ``interval_s`` is how often its driver says that it is
@@ -43,24 +43,11 @@ class Sampled:
         self.name = name
         self.covers = covers
         self._power_w = power_w
-        self._source = Source(
-            name, "W", self._positive_w if total else power_w, interval_s, cores, clock, wait, cost, stuck_s
-        )
+        read = self._positive_w if total else power_w
+        super().__init__(Source(name, "W", read, interval_s, cores, clock, wait, cost, stuck_s))
         self._gain = gain
         self._moves = moves
         self._step = step
-        self._sampler: Sampler | None = None
-
-    @property
-    def period_s(self) -> float:
-        """The time between two updates in s, as they show by now; before that, between two samples."""
-        return self._sampler.update_s() if self._sampler is not None else 0.0
-
-    def start(self) -> None:
-        """Begin a window, with a sample before it. Raises Failure (MeterError)."""
-        sampler = Sampler(self._source)
-        sampler.begin()
-        self._sampler = sampler
 
     def stop(self) -> Reading:
         """End the window, and wait for a sample after it. Raises Failure (MeterError).
@@ -68,8 +55,7 @@ class Sampled:
         It is no measurement when it could not be read five times in a row, or does not answer, when fewer than three
         samples were taken, none for a quarter of the window, nothing was above 0 W, or it is stuck.
         """
-        assert self._sampler is not None, "stop() comes after start()"
-        sampler, self._sampler = self._sampler, None
+        sampler = self._taken()
         start_s, end_s, taken = sampler.end()
         window_s = end_s - start_s
         inside = [power for moment, power in taken if start_s < moment < end_s]

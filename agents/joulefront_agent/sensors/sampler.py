@@ -163,3 +163,28 @@ class Sampler:
     def _stuck(self) -> Failure:
         limit_s = self._source.stuck_s
         return Failure("MeterError", f"{self._source.name} does not answer: reading it took more than {limit_s:g} s")
+
+
+class Sampling:
+    """What sensors that are sampled have in common: a sampler of ``source`` from start to stop, one a window."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._sampler: Sampler | None = None
+
+    @property
+    def period_s(self) -> float:
+        """The time between two updates in s, as they show by now; before that, between two samples."""
+        return self._sampler.update_s() if self._sampler is not None else 0.0
+
+    def start(self) -> None:
+        """Begin a window, after what there has to be before it. Raises Failure (MeterError)."""
+        sampler = Sampler(self._source)
+        sampler.begin()
+        self._sampler = sampler
+
+    def _taken(self) -> Sampler:
+        """The window's sampler, which is to be ended now."""
+        assert self._sampler is not None, "stop() comes after start()"
+        sampler, self._sampler = self._sampler, None
+        return sampler
