@@ -106,6 +106,7 @@ def _against_itself(bench: Bench, job: Job, copies: int) -> dict[str, Any]:
         "copies": copies,
         "failed": [str(one) for one in outcomes if isinstance(one, CandidateError)],
         "repeats": [len(one.repeats_s) for one in measured],
+        "medians_s": [[statistics.median(samples) for samples in one.repeats_s] for one in measured],
         "latency_s": [[one.latency_s.value, one.latency_s.low, one.latency_s.high] for one in measured],
         "indicative": sum(one.latency_s.indicative is not None for one in measured),
         "half_width": _median([relative_width(one.latency_s) for one in measured]),

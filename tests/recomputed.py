@@ -57,15 +57,12 @@ class Study:
         )
 
     def _drift(self, widths: tuple[int, ...]) -> list[float]:
-        """1 for what was measured, and what the canaries beside a visit have drifted by."""
+        """1 for what was measured, and what the canary beside a visit has drifted by."""
         ratios = [1.0]
         if widths in self.settled:
             return ratios
         session = next(visit["session"] for visit in self.visits if widths_of(visit) == widths)
-        canaries = [one for one in self.visits if one["home"] == self.name]
-        before = [one for one in canaries if one["session"] <= session][-1:]
-        after = [one for one in canaries if one["session"] > session][:1]
-        for canary in before + after:
+        for canary in (one for one in self.visits if (one["session"], one["home"]) == (session, self.name)):
             now, then = figures(canary)["latency_s"], self._own[canary["number"]]
             ratio = now[0] / then[0]
             shares = [(high - low) / 2 / value for value, low, high in (now, then)]

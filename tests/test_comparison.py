@@ -46,13 +46,13 @@ def third_latency_s(widths: Mapping[str, int]) -> float:
 def visits(host: Path, home: Path, latency: Latency, session: str = "2026-01-02", only: Sequence[int] = ()) -> None:
     """The front of ``home``, or some of its trials, measured on a device with that ``latency``."""
     guests = [trial for trial in read(home).front if not only or trial.number in only]
+    made = []
+    for trial in guests:
+        shown = measured_trial(trial.number, trial.genome, "full", latency=latency)
+        assert shown.candidate
+        made.append(Visit(session, read(home).name, trial.number, shown.candidate, shown.artifact, shown.measurement))
     with Store.open(host, writable=True) as store:
-        for trial in guests:
-            shown = measured_trial(trial.number, trial.genome, "full", latency=latency)
-            assert shown.candidate
-            store.add_visit(
-                Visit(session, read(home).name, trial.number, shown.candidate, shown.artifact, shown.measurement)
-            )
+        store.add_visits(made)
 
 
 def compared(*folders: Path) -> Comparison:

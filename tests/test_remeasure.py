@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,14 @@ import pytest
 from joulefront import cli
 from joulefront.comparison import compare
 from joulefront.config import StudyConfig
-from joulefront.errors import BenchError, ConfigError, Crashed, StoreError, TransportError
+from joulefront.errors import BenchError, CandidateError, ConfigError, Crashed, StoreError, TransportError
 from joulefront.records import Grade, Job, Measurement, Target
 from joulefront.remeasure import remeasure
 from joulefront.report import comparison_document
 from joulefront.results import read
 from joulefront.store import Store
 from joulefront.study import BenchOf, run
+from joulefront.trials import BLOCK
 from joulefront.workers import Workers
 from recomputed import Study
 from simulated import TARGET, Bench, Silent, study_text
@@ -35,8 +37,16 @@ class Device(Bench):
     def __init__(self, other: bool = False, **arguments: object) -> None:
         super().__init__(**arguments)  # type: ignore[arg-type]
         self._other = other
+        self.blocks: list[list[str]] = []
         self.facts = {"model": "other" if other else "simulated", "boot": 1}
         self.target: Target = OTHER if other else TARGET
+
+    def measure_all(
+        self, jobs: Sequence[Job], grade: Grade, tell: Callable[[str], None]
+    ) -> list[Measurement | CandidateError]:
+        """See study.Bench."""
+        self.blocks.append([job.label for job in jobs])
+        return super().measure_all(jobs, grade, tell)
 
     def measure(self, job: Job, grade: Grade) -> Measurement:
         """See study.Bench."""
@@ -88,6 +98,11 @@ def unknown(home: Path, host: Path) -> int:
     return sum(widths not in Study(host).known for widths in Study(home).front)
 
 
+def blocks(count: int) -> list[int]:
+    """How many visitors each block has."""
+    return [min(BLOCK, count - start) for start in range(0, count, BLOCK)]
+
+
 def test_both_fronts_are_measured_on_the_other_device(two: tuple[Path, Path]) -> None:
     here, there = two
     guests = unknown(there, here), unknown(here, there)
@@ -99,29 +114,31 @@ def test_both_fronts_are_measured_on_the_other_device(two: tuple[Path, Path]) ->
     told = [(one.function.name, one.calls) for job in jobs for one in job.fallbacks]
     assert told == [(f"scan_{bench.target.cpu}", 1) for bench in benches for _ in bench.measured]
     for bench, folder, other, count in zip(benches, two, (there, here), guests, strict=True):
-        # The study's own network first and last, the visitors between, all of them at full grade, none twice.
-        assert len(bench.measured) == count + 2
+        # The visitors, none twice, the study's own network in each of their blocks, all of them at full grade.
         assert {grade for _, grade in bench.measured} == {"full"}
-        first, *visitors, last = [label for label, _ in bench.measured]
         own = f"trial {read(folder).unpruned.number} of {folder.name}"  # type: ignore[union-attr]
-        assert first == last == own
-        assert len(set(visitors)) == count
+        assert [len(block) for block in bench.blocks] == [size + 1 for size in blocks(count)]
+        assert all(block.count(own) == 1 for block in bench.blocks)
+        visitors = [label for label, _ in bench.measured if label != own]
+        assert len(visitors) == len(set(visitors)) == count
         assert all(label.endswith(f" of {other.name}") for label in visitors)
         assert bench.reference is not None
         assert bench.reference.label == own
         visits = read(folder).visits
-        assert [visit.home for visit in visits] == [folder.name, *[other.name] * count, folder.name]
+        assert sorted(visit.home for visit in visits) == sorted(
+            [folder.name] * len(bench.blocks) + [other.name] * count
+        )
         assert all(visit.measurement and visit.artifact for visit in visits)
         assert {visit.artifact.target for visit in visits if visit.artifact} == {bench.target}
         assert len({visit.artifact.sha256 for visit in visits if visit.artifact}) == count + 1
-        assert len({visit.session for visit in visits}) == 2  # the last one's begins when the visitors are done
-    assert listener.steps == sum(guests) + 4
+        assert len({visit.session for visit in visits}) == len(bench.blocks)
+    assert listener.steps == sum(guests) + sum(len(bench.blocks) for bench in benches)
     made = comparison_document.document(compare([read(folder) for folder in two]))
     agrees(made, two)
     for one, other in (("here", "there"), ("there", "here")):
         counts = made["survival_counts"][one][other]
         assert counts["judged"] == counts["front"]
-        assert [drift["apart"] for drift in made["drift"][one]] == [False, False]
+        assert {drift["apart"] for drift in made["drift"][one]} == {False}
 
 
 def test_what_is_on_two_fronts_visits_once(two: tuple[Path, Path]) -> None:
@@ -131,7 +148,7 @@ def test_what_is_on_two_fronts_visits_once(two: tuple[Path, Path]) -> None:
     file.write_text(file.read_text().replace('name = "here"', 'name = "twin"'))
     guests, bench = unknown(here, there), Device(True)
     remeasure((here, there, twin), Silent(), devices(Device(), bench))
-    assert len(bench.measured) == guests + 2
+    assert len(bench.measured) == guests + len(blocks(guests))
 
 
 def test_nothing_is_measured_twice(two: tuple[Path, Path]) -> None:
@@ -146,41 +163,43 @@ def test_nothing_is_measured_twice(two: tuple[Path, Path]) -> None:
     assert [read(folder).visits for folder in two] == before
 
 
-def test_what_was_interrupted_goes_on(two: tuple[Path, Path]) -> None:
+def test_an_interruption_costs_the_block_under_way_and_nothing_else(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("joulefront.remeasure.BLOCK", 2)
     here, there = two
     guests = unknown(there, here)
+    assert guests > 2
 
     def cut_off(job: Job, grade: Grade) -> None:
-        if len(broken.measured) == 2:
+        if len(broken.measured) == 3 + 1:
             raise TransportError("the cable was pulled; run the same command again")
 
     broken = Device(on_measure=cut_off)
     with pytest.raises(BenchError, match="cable"):
         remeasure(two, Silent(), devices(broken, Device(True)))
-    assert len(read(here).visits) == 2
+    assert len(read(here).visits) == 3
     rest = Device()
     remeasure(two, Silent(), devices(rest, Device(True)))
-    # One visitor less, and the study's own network once more, before and after.
-    assert len(rest.measured) == guests - 1 + 2
-    begun, ended = {label for label, _ in broken.measured[1:]}, {label for label, _ in rest.measured[1:-1]}
-    assert not begun & ended
+    begun, ended = ({label for block in bench.blocks for label in block[1:]} for bench in (broken, rest))
+    assert len(ended) == guests - 2
+    assert len(begun & ended) == len(broken.blocks[1]) - 1
     assert unknown(there, here) == unknown(here, there) == 0
 
 
-def test_a_kill_loses_what_was_begun_and_nothing_else(two: tuple[Path, Path]) -> None:
+def test_a_kill_loses_the_block_under_way_and_nothing_else(two: tuple[Path, Path]) -> None:
     guests = unknown(two[1], two[0])
     script, log = Path(__file__).with_name("remeasure_simulated.py"), two[0].parent / "log"
-    command = [sys.executable, str(script), *map(str, two), str(log), str(guests + 2)]
+    first = blocks(guests)[0] + 1
+    command = [sys.executable, str(script), *map(str, two), str(log), str(first)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == -9, done.stderr
-    assert len(log.read_text().splitlines()) == guests + 2  # the last that it began is what closes the session
-    assert len(read(two[0]).visits) == guests + 1
+    assert len(log.read_text().splitlines()) == first
+    assert read(two[0]).visits == ()
     rest = Device()
     remeasure(two, Silent(), devices(rest, Device(True)))
-    assert [label.split()[-1] for label, _ in rest.measured] == ["here"]  # only that
-    visits = read(two[0]).visits
-    assert len(visits) == guests + 2
-    assert len({(visit.home, visit.number) for visit in visits[1:-1]}) == guests
+    visits = [visit for visit in read(two[0]).visits if visit.home != "here"]
+    assert len(visits) == len({visit.number for visit in visits}) == guests
 
 
 def test_a_network_that_fails_there_is_recorded_and_not_tried_again(two: tuple[Path, Path]) -> None:
@@ -201,9 +220,9 @@ def test_a_network_that_fails_there_is_recorded_and_not_tried_again(two: tuple[P
 
 def test_a_device_on_which_its_own_network_fails_is_to_blame(two: tuple[Path, Path]) -> None:
     def crash(job: Job, grade: Grade) -> None:
-        raise Crashed("signal 11")
+        raise Crashed(f"{job.label}: signal 11")
 
-    with pytest.raises(BenchError, match=r"trial \d+ of here fails on local, where it ran in its study: signal 11"):
+    with pytest.raises(BenchError, match=r"trial \d+ of here: signal 11: on local, where it ran in its study"):
         remeasure(two, Silent(), devices(Device(on_measure=crash), Device(True)))
     assert read(two[0]).visits == ()
 
@@ -294,6 +313,7 @@ time_s = 0.1
 full_time_s = 0.1
 repeats = 2
 full_repeats = 2
+full_interval = 0.5
 [search]
 kind = "random"
 evaluations = 3
@@ -332,7 +352,7 @@ def test_for_real_by_the_command_line(
     visits = {folder.name: read(folder).visits for folder in studies}
     assert {visit.artifact.target.cpu for visit in visits["sse"] if visit.artifact} <= {"nehalem"}
     for name, count in guests.items():
-        assert len(visits[name]) == (count + 2 if count else 0)  # the device's own network before and after them
+        assert len(visits[name]) == count + len(blocks(count))  # the device's own network is in each block
     for point in made["points"]:
         for measured in point["measured"].values():
             assert measured["provenance"]["latency_s"] == "measured"

@@ -81,7 +81,7 @@ def test_a_visit_is_kept_with_its_samples(tmp_path: Path) -> None:
     assert trial.candidate
     visit = Visit("2026-01-01T00:00:00+00:00", "elsewhere", 9, trial.candidate, trial.artifact, trial.measurement)
     with Store.open(folder, writable=True) as store:
-        store.add_visit(visit)
+        store.add_visits([visit])
         assert store.visits(samples=True) == [visit]
     (known,) = read(folder).visits
     assert known.measurement

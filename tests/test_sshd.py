@@ -26,6 +26,7 @@ full_epochs = 0.5
 [measure]
 interval = 0.5
 time_s = 0.5
+full_interval = 0.5
 full_time_s = 0.5
 [prepare]
 workers = 1

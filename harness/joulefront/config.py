@@ -155,7 +155,7 @@ class MeasureConfig(Table):
         default=0.02,
         gt=0,
         lt=1,
-        description="Go on until the 95 % interval of the median latency is within ± this share.",
+        description="In the search, go on until the 95 % interval of the median latency is within ± this share.",
     )
     repeats: int = Field(
         default=4,
@@ -163,7 +163,15 @@ class MeasureConfig(Table):
         description="At least so many processes a measurement in the search; of three no drift can be told from noise.",
     )
     time_s: float = Field(default=4.0, gt=0, description="At most so long a measurement in the search, in s.")
-    full_repeats: int = Field(default=5, ge=2, description="The same on the final front.")
+    full_interval: float = Field(
+        default=0.014,
+        gt=0,
+        lt=1,
+        description="The same on the final front: two networks that are within ± 1.4 % are compared within ± 2 %.",
+    )
+    full_repeats: int = Field(
+        default=5, ge=2, description="At least so many processes a measurement on the final front."
+    )
     full_time_s: float = Field(default=15.0, gt=0, description="The same on the final front, in s.")
     energy_s: float = Field(
         default=10.0,

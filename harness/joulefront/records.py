@@ -309,7 +309,8 @@ class Visit:
     """A settled network measured again, at full grade, on the device of another study, or on its own.
 
     ``home`` names the study that found it and ``number`` its trial there. All visits of one ``session`` (when it began, in
-    ISO 8601) were measured one after the other. ``artifact`` is the network compiled for this device.
+    ISO 8601) were measured together, in rounds, one of the device's own study among them. ``artifact`` is the network
+    compiled for this device.
     """
 
     session: str

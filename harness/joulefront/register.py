@@ -27,6 +27,7 @@ from joulefront_devices import load, profile, registry
 from joulefront_devices.device import LOCAL, Device, parse, sensors_in
 from joulefront_devices.profile import profile_of
 
+_SOLDERED = ("hwmon:", "iio:")
 _KEPT = ("description", "profile", "meter")
 
 
@@ -115,9 +116,13 @@ def edit(name: str, given: Mapping[str, Any], destination: Destination | None, a
 
 
 def _require_there(meter: str, device: Device) -> None:
-    """Raises ConfigError for a meter that the device did not name among its own."""
+    """Raises ConfigError for a chip or a rail that the device did not name among its own.
+
+    Other meters come and go: a battery is none while it charges, and a GPU is one as soon as its library is installed.
+    """
     found = sensors_in(device.facts)
-    if found and ":" in meter and not any(name == meter or name.startswith(f"{meter}/") for name in found):
+    is_there = any(name == meter or name.startswith(f"{meter}/") for name in found)
+    if found and meter.startswith(_SOLDERED) and not is_there:
         raise ConfigError(
             f"device {device.name!r} has no meter {meter!r}; {nearest(meter, found)} (it has {', '.join(found)})"
         )

@@ -12,18 +12,19 @@ import numpy as np
 from joulefront import kept
 from joulefront.cache import Cache
 from joulefront.comparison import labels_of, why_not_judged
-from joulefront.comparison.drift import canary_of, is_canary
+from joulefront.comparison.drift import canary_of
 from joulefront.comparison.networks import Identities, Identity, as_trial, model_of, seen_by
 from joulefront.compiled import Compiled, compiled_model, compiler_fact, load_compiler
 from joulefront.errors import BenchError, CandidateError, ConfigError
 from joulefront.loaded import load_searched
 from joulefront.protocols import Bench, Compiler, Listener, Task
 from joulefront.prune.weights import load
-from joulefront.records import Candidate, Failure, Trial, Visit
+from joulefront.records import Candidate, Failure, Measurement, Trial, Visit
 from joulefront.results import Results, of_store, read
 from joulefront.store import Store
 from joulefront.study import BenchOf
 from joulefront.study_facts import device_facts
+from joulefront.trials import BLOCK
 from joulefront.tuning.database import Snapshot
 
 
@@ -45,7 +46,7 @@ def remeasure(folders: Sequence[Path], listener: Listener, bench_of: BenchOf, *,
     """Measure the settled front of each study in ``folders`` on the devices of the others, at full grade.
 
     What a device has measured already, in its study or on a visit, is not measured again, so the same call goes on after
-    any interruption. Each measurement is written through to the store of the device's study, a failed one as well.
+    any interruption. What came of each block is written through to the store of the device's study, failures as well.
     ``moved`` is where the studies' files lie now, if not where they lay.
 
     Raises ConfigError for studies that are not settled or have no network in common, a model or a device that is another
@@ -58,7 +59,7 @@ def remeasure(folders: Sequence[Path], listener: Listener, bench_of: BenchOf, *,
         with Store.open(study.folder, writable=True) as store:
             host = of_store(store)  # by now, when nobody else writes there
             visitors = _missing(label, {**studies, label: host})
-            if not visitors and _is_closed(host):
+            if not visitors:
                 continue
             for home in {visitor.home for visitor in visitors} - set(tasks):
                 listener.stage(f"loading the model of {home}")
@@ -72,63 +73,61 @@ def remeasure(folders: Sequence[Path], listener: Listener, bench_of: BenchOf, *,
                     (visitor, _compiled(visitor, studies[visitor.home], tasks[visitor.home], compiler, bench))
                     for visitor in visitors
                 ]
-                _Session(label, host, store, bench, listener).run(made)
+                _Visits(label, host, store, bench, listener).run(made)
 
 
-class _Session:
-    """Visits to one device, one after the other, between two measurements of its own study's network."""
+class _Visits:
+    """Visits to one device, in blocks: the networks of each take turns with the study's own, which shows a drift."""
 
     def __init__(self, label: str, host: Results, store: Store, bench: Bench, listener: Listener) -> None:
-        self._label = label
+        trial = canary_of(host)
+        assert trial is not None  # there is a front
+        assert trial.candidate is not None
         self._host = host
         self._store = store
         self._bench = bench
         self._listener = listener
+        self._job = kept.job(host.folder, trial, f"trial {trial.number} of {label}")
+        self._canary = Visit("", host.name, trial.number, trial.candidate, trial.artifact)
 
     def run(self, made: Sequence[tuple[Visitor, Compiled | CandidateError]]) -> None:
-        """Measure everything that was ``made``; with nothing, what an interrupted session left open is closed."""
-        self._listener.stage(f"measuring visitors on {self._host.study.device}", len(made) + 1 + bool(made))
-        began = _now()
-        self._measure_canary(began)
+        """Measure everything that was ``made``. A block is recorded as a whole: one that was interrupted is measured anew."""
         # Shuffled, so that a drift of the device falls on no part of a front.
-        for index in np.random.default_rng(self._host.study.search.seed).permutation(len(made)):
-            visitor, compiled = made[index]
-            self._listener.doing(visitor.label)
-            self._record(self._measured(began, visitor, compiled))
-        if made:
-            self._measure_canary(_now())  # a session by itself: it has a second measurement of the same network
+        order = np.random.default_rng(self._host.study.search.seed).permutation(len(made))
+        blocks = [[made[index] for index in order[start : start + BLOCK]] for start in range(0, len(order), BLOCK)]
+        self._listener.stage(f"measuring visitors on {self._host.study.device}", len(made) + len(blocks))
+        for count, block in enumerate(blocks, start=1):
+            for visit in self._measured(block, f"block {count} of {len(blocks)}"):
+                self._listener.step(as_trial(visit, self._host), None)
 
-    def _measure_canary(self, session: str) -> None:
-        """Measure the study's own network again; from then on it settles whose fault a visitor's failure is."""
-        trial = canary_of(self._host)
-        assert trial is not None  # there is a front
-        assert trial.candidate is not None
-        job = kept.job(self._host.folder, trial, f"trial {trial.number} of {self._label}")
-        self._listener.doing(job.label)
-        try:
-            measurement = self._bench.measure(job, "full")
-        except CandidateError as error:
+    def _measured(self, block: Sequence[tuple[Visitor, Compiled | CandidateError]], title: str) -> Sequence[Visit]:
+        """The study's own network and those of a block; what failed is an outcome as well. Raises BenchError."""
+        session = _now()
+        jobs = [compiled.job for _, compiled in block if not isinstance(compiled, CandidateError)]
+        own, *rest = self._bench.measure_all(
+            [self._job, *jobs], "full", lambda round_: self._listener.doing(f"{title}, {round_}")
+        )
+        if isinstance(own, CandidateError):
             raise BenchError(
-                f"{job.label} fails on {self._host.study.device}, where it ran in its study: {error}. Look at the device, "
-                "then run the same command again"
-            ) from error
-        self._bench.reference = job
-        visit = Visit(session, self._host.name, trial.number, trial.candidate, trial.artifact, measurement)
-        self._record(visit)
-
-    def _measured(self, session: str, visitor: Visitor, compiled: Compiled | CandidateError) -> Visit:
-        """Measure what was compiled; a network's failure is an outcome as well."""
-        visit = Visit(session, visitor.home, visitor.trial.number, visitor.candidate)
-        try:
+                f"{own}: on {self._host.study.device}, where it ran in its study. Look at the device, then run the same "
+                "command again"
+            ) from own
+        self._bench.reference = self._job  # from now on it settles whose fault a visitor's failure is
+        outcomes = iter(rest)
+        visits = [replace(self._canary, session=session, measurement=own)]
+        for visitor, compiled in block:
+            visit = Visit(session, visitor.home, visitor.trial.number, visitor.candidate)
             if isinstance(compiled, CandidateError):
-                raise compiled
-            visit = replace(visit, artifact=compiled.artifact)
-            return replace(visit, measurement=self._bench.measure(compiled.job, "full"))
-        except CandidateError as error:
-            return replace(visit, failure=Failure(type(error).__name__, str(error)))
+                visits.append(_with_outcome(visit, compiled))
+            else:
+                visits.append(_with_outcome(replace(visit, artifact=compiled.artifact), next(outcomes)))
+        return self._store.add_visits(visits)
 
-    def _record(self, visit: Visit) -> None:
-        self._listener.step(as_trial(self._store.add_visit(visit), self._host), None)
+
+def _with_outcome(visit: Visit, outcome: Measurement | CandidateError) -> Visit:
+    if isinstance(outcome, Measurement):
+        return replace(visit, measurement=outcome)
+    return replace(visit, failure=Failure(type(outcome).__name__, str(outcome)))
 
 
 def _check(studies: Mapping[str, Results]) -> None:
@@ -161,11 +160,6 @@ def _missing(label: str, studies: Mapping[str, Results]) -> list[Visitor]:
                 known.add(network)
                 visitors.append(Visitor(home, trial, trial.candidate))
     return visitors
-
-
-def _is_closed(host: Results) -> bool:
-    """Whether the last session ended as it should, with the study's own network."""
-    return not host.visits or is_canary(host.visits[-1], host)
 
 
 def _checked_compiler(store: Store, host: Results, bench: Bench, folder: Path) -> Compiler:

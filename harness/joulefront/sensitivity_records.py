@@ -67,10 +67,10 @@ class Measured:
         return ratio(self.unpruned[-1].latency_s, self.unpruned[0].latency_s)
 
     @property
-    def energy_j(self) -> Estimate | None:
-        """The unpruned network's energy an inference, in J: the middle one of its measurements; None without a meter."""
-        known = sorted((one.energy_j for one in self.unpruned if one.energy_j), key=lambda one: one.value)
-        return known[len(known) // 2] if known else None
+    def metered(self) -> Measurement | None:
+        """Of the unpruned network's measurements the middle one by joules an inference; None without a meter."""
+        known = sorted((one.energy_j.value, place) for place, one in enumerate(self.unpruned) if one.energy_j)
+        return self.unpruned[known[len(known) // 2][1]] if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,20 +145,22 @@ class Store:
             for visit in visits
         ]
 
-    def add_visit(self, visit: Visit) -> Visit:
-        """Write a visit through to the disk, with its samples, and return it. Raises StoreError."""
-        name = {"session": visit.session, "home": visit.home, "number": visit.number}
-        bare = replace(visit, measurement=_with_samples(visit.measurement, []))
-        samples = [
-            {**name, "repeat": repeat, "latency_s": np.asarray(values, "<f8").tobytes()}
-            for repeat, values in enumerate(visit.measurement.repeats_s if visit.measurement else ())
-        ]
+    def add_visits(self, visits: Sequence[Visit]) -> Sequence[Visit]:
+        """Write visits through to the disk, with their samples, all of them or none, and return them. Raises StoreError."""
+        rows, samples = [], []
+        for visit in visits:
+            name = {"session": visit.session, "home": visit.home, "number": visit.number}
+            bare = replace(visit, measurement=_with_samples(visit.measurement, []))
+            rows.append({**name, "record": self._visit.dump_python(bare, mode="json"), "created": _now()})
+            samples += [
+                {**name, "repeat": repeat, "latency_s": np.asarray(values, "<f8").tobytes()}
+                for repeat, values in enumerate(visit.measurement.repeats_s if visit.measurement else ())
+            ]
         with self._database.transaction() as connection:
-            record = self._visit.dump_python(bare, mode="json")
-            connection.execute(schema.visits.insert(), {**name, "record": record, "created": _now()})
+            connection.execute(schema.visits.insert(), rows)
             if samples:
                 connection.execute(schema.visit_samples.insert(), samples)
-        return visit
+        return visits
 
     def record(self, trial: Trial) -> Trial:
         """Write a trial through to the disk, with its samples, and return it. Raises StoreError."""

@@ -14,7 +14,7 @@ from joulefront_devices.device import SettleTable
 
 pytestmark = pytest.mark.usefixtures("shared_machine")
 
-QUICK = MeasureConfig(interval=0.99, time_s=1.0, full_repeats=2, full_time_s=1.0)
+QUICK = MeasureConfig(interval=0.99, time_s=1.0, full_repeats=2, full_interval=0.99, full_time_s=1.0)
 
 
 def local(**arguments):

@@ -1,6 +1,7 @@
 """The demo's network searched on this machine and on the virtual board, and the two compared, by the command line."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from test_board_devices import fingerprint
 from virtual_board import Board
 
 from joulefront.results import read
+from joulefront.trials import BLOCK
 from recomputed import Study
 from test_comparison import agrees
 
@@ -37,6 +39,7 @@ repeats = 2
 interval = 0.9
 time_s = 0.5
 full_repeats = 3
+full_interval = 0.9
 full_time_s = 0.5
 energy_s = 1.0
 energy_updates = 10
@@ -44,7 +47,7 @@ energy_interval = 0.9
 energy_time_s = 2.0
 [search]
 kind = "random"
-evaluations = 8
+evaluations = 6
 seed = {seed}
 """
 # This machine, as busy as it is with a board to emulate.
@@ -111,9 +114,12 @@ def test_fronts_of_two_devices_are_compared_with_and_without_measuring_again(
         assert point["measured"]["demo-board"]["metrics"]["energy_j"] > 0
     assert "the figures are of different kinds: measured on demo; simulated on demo-board" in made["warnings"]
 
-    # The board's own network beside its visitors, before and after them; and nothing is left to measure.
+    # The board's own network beside the visitors of each block; and nothing is left to measure.
     visits = {folder.name: read(folder).visits for folder in studies}
-    assert [len(visits[name]) for name in ("demo-board", "demo")] == [count + 2 for count in guests]
+    blocks = [math.ceil(count / BLOCK) for count in guests]
+    assert [len(visits[name]) for name in ("demo-board", "demo")] == [
+        sum(both) for both in zip(guests, blocks, strict=True)
+    ]
     assert {visit.artifact.target.triple for visit in visits["demo-board"] if visit.artifact} == {"aarch64-linux-gnu"}
     assert joulefront("compare", *folders, "--remeasure") == made
     joulefront("devices", "remove", "board")

@@ -53,6 +53,7 @@ repeats = 2
 interval = 0.9
 time_s = 0.5
 full_repeats = 2
+full_interval = 0.9
 full_time_s = 0.5
 energy_s = 1.0
 energy_updates = 10

@@ -82,11 +82,13 @@ def unlike(folder: Path) -> list[Results]:
     with Store.open(fast, writable=True) as store:
         for session in ("2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"):
             visitors = [("slow", trial) for trial in read(slow).front]
+            made = []
             for home, trial in [*visitors, (fast.name, read(fast).unpruned)]:
                 fails = (home, trial) == visitors[1]
                 seen = None if fails else replace(trial.measurement, warnings=(HOSTILE,))
                 failure = Failure(HOSTILE, HOSTILE) if fails else None
-                store.add_visit(Visit(session, home, trial.number, trial.candidate, trial.artifact, seen, failure))
+                made.append(Visit(session, home, trial.number, trial.candidate, trial.artifact, seen, failure))
+            store.add_visits(made)
     other = write_study(folder, "other", count=12, settled=False, task={"model": "another"})
     return [read(slow), read(fast), read(other)]
 

@@ -208,16 +208,9 @@ def two(folder: Path, *, visited: bool = False) -> list[Results]:
         with Store.open(second, writable=True) as store:
             for trial in read(first).front:
                 seen = measured_trial(trial.number, trial.genome, "full", latency=lambda widths: 1e-7 * widths["conv1"])
-                store.add_visit(
-                    Visit(
-                        "2026-01-01T00:00:00+00:00",
-                        "first",
-                        trial.number,
-                        trial.candidate,
-                        trial.artifact,
-                        seen.measurement,
-                    )
-                )
+                at = "2026-01-01T00:00:00+00:00"
+                visit = Visit(at, "first", trial.number, trial.candidate, trial.artifact, seen.measurement)
+                store.add_visits([visit])
     return [read(first), read(second)]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from joulefront.records import Estimate, Failure, Measurement, Score
+from joulefront.records import Energy, Estimate, Failure, Measurement, Score
 from joulefront.report.sensitivity_document import document
 from joulefront.report.sensitivity_figure import draw
 from joulefront.report.sensitivity_table import compact, points, table
@@ -93,6 +94,32 @@ def test_drift_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the device drifted" not in " ".join(shown(capsys, found()))
     drifted = " ".join(shown(capsys, found(last_s=2.2e-3)))
     assert "changed by +10.0% (+8.5% to +11.6%) from first to last: the device drifted" in drifted
+
+
+def metered(whole: Measurement, joules: float, indicative: str | None = None) -> Measurement:
+    """With joules of which ± 10 % are the meter's scale, and ± 1 % their own."""
+    energy = Energy(
+        "wattmeter", "all", None, "no baseline", Estimate(2, 2, 2), None, {"gain": 0.1, "repeats": 0.01}, ()
+    )
+    energy_j = Estimate(joules, 0.9 * joules, 1.1 * joules, indicative)
+    return replace(whole, energy_j=energy_j, energy_provenance="measured", energy_reason=None, energy=energy)
+
+
+def test_a_share_of_the_joules_leaves_out_what_is_off_in_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    without = found()
+    assert without.measured
+    cuts = [
+        replace(cut, measurement=metered(cut.measurement, 1e-3, "of a single window")) if cut.measurement else cut
+        for cut in without.cuts
+    ]
+    whole = [metered(one, joules) for one, joules in zip(without.measured.unpruned, (2e-3, 5e-3, 1e-3), strict=True)]
+    both = replace(without, cuts=tuple(cuts), measured=replace(without.measured, unpruned=tuple(whole)))
+    share = document(both)["cuts"][0]["energy_share"]
+    assert share["ratio"] == pytest.approx(0.5)
+    assert share["interval"] == pytest.approx([0.493, 0.507], abs=1e-4)
+    lines = shown(capsys, both)
+    assert next(line for line in lines if line.startswith("layer0")).split()[-5:-2] == ["1", "~±10.0%", "0.50"]
+    assert "~: the interval is only indicative; one says: of a single window." in " ".join(lines)
 
 
 def test_columns_of_what_was_not_measured_are_absent(capsys: pytest.CaptureFixture[str]) -> None:

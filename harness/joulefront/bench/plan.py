@@ -63,7 +63,7 @@ class Plan:
             plan = cls(
                 grade,
                 config.full_repeats,
-                config.interval,
+                config.full_interval,
                 config.full_time_s,
                 samples=200,
                 sample_s=0.5,

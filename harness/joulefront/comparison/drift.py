@@ -28,11 +28,9 @@ class Drift:
         return not low <= 1.0 <= high
 
 
-def around(visit: Visit, drift: Sequence[Drift]) -> tuple[float, ...]:
-    """The ratios by which the canaries before and after a visit are apart from the study; none where they are not."""
-    before = [one for one in drift if one.session <= visit.session][-1:]
-    after = [one for one in drift if one.session > visit.session][:1]
-    return tuple(one.ratio for one in before + after if one.apart)
+def beside(visit: Visit, drift: Sequence[Drift]) -> float | None:
+    """The ratio by which the canary of a visit's session is apart from the study; None where it is not."""
+    return next((one.ratio for one in drift if one.session == visit.session and one.apart), None)
 
 
 def undrifted(trial: Trial, ratio: float) -> Trial:

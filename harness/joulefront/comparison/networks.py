@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from joulefront.comparison.drift import around, drift_of
+from joulefront.comparison.drift import beside, drift_of
 from joulefront.errors import ConfigError, TrainError
 from joulefront.front import judged
 from joulefront.records import Failure, Measurement, Trial, Visit
@@ -23,12 +23,12 @@ some: a study that leaves a layer alone names it nowhere. Which criterion judged
 class Seen:
     """A network as one study's device showed it: that study's own trial, or a visit, as a trial of that study.
 
-    ``drift`` holds the ratios by which a visit's latency may be off, since the device is not as it was in its study.
+    ``drift`` is the ratio by which a visit's latency may be off, if the device is not as it was in its study.
     """
 
     trial: Trial
     visit: Visit | None = None
-    drift: tuple[float, ...] = ()
+    drift: float | None = None
 
 
 class Identities:
@@ -113,7 +113,7 @@ def seen_by(study: Results, identities: Identities) -> dict[Identity, Seen]:
     visits = study.visits if study.settled else ()
     drift = drift_of(study)
     seen = {
-        identities.of(model, visit.candidate.pruning): Seen(as_trial(visit, study), visit, around(visit, drift))
+        identities.of(model, visit.candidate.pruning): Seen(as_trial(visit, study), visit, beside(visit, drift))
         for visit in sorted(visits, key=lambda visit: visit.session)
     }
     own = {

@@ -59,7 +59,8 @@ def verdict(seen: Seen, front: Sequence[Trial], objectives: Sequence[str]) -> Ve
     if trial.violation:
         return Verdict("barred", reason="it breaks the study's limits")
     others = [other for other in front if other is not trial]
-    found = [_judged(one, others, objectives) for one in (trial, *(undrifted(trial, ratio) for ratio in seen.drift))]
+    could_be = [trial] if seen.drift is None else [trial, undrifted(trial, seen.drift)]
+    found = [_judged(one, others, objectives) for one in could_be]
     by = tuple(dict.fromkeys(number for one in found for number in one.by))
     states = {one.state for one in found}
     return Verdict(states.pop(), by) if len(states) == 1 else Verdict("undecided", by)

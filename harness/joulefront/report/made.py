@@ -58,15 +58,13 @@ def _meter(results: Results) -> Rows:
 def _measuring(results: Results) -> Rows:
     measure = results.study.measure
     plans = {
-        "screening": (measure.repeats, measure.time_s),
-        "full": (measure.full_repeats, measure.full_time_s),
+        "screening": (measure.repeats, measure.interval, measure.time_s),
+        "full": (measure.full_repeats, measure.full_interval, measure.full_time_s),
     }
-    until = (
-        f"each a process of its own, until the 95 % interval of the median latency is within ± {measure.interval:.2%}"
-    )
+    until = "each a process of its own, until the 95 % interval of the median latency is within ±"
     rows = [
-        (f"grade {grade}", f"{repeats} repeats or more, {until}, for {time_s:g} s at most")
-        for grade, (repeats, time_s) in plans.items()
+        (f"grade {grade}", f"{repeats} repeats or more, {until} {share:.2%}, for {time_s:g} s at most")
+        for grade, (repeats, share, time_s) in plans.items()
     ]
     counts = {grade: [len(results.repeat_medians_s.get(trial.number, ())) for trial in results.trials
                       if trial.measurement and trial.measurement.grade == grade]

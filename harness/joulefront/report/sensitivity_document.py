@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from joulefront.estimates import ratio
+from joulefront.estimates import ratio, within_one_meter
 from joulefront.records import Estimate, Measurement
 from joulefront.report.pruned import pruned
 from joulefront.sensitivity_records import Cut, Measured, Part, Sensitivity
@@ -44,7 +44,7 @@ def _unpruned(measured: Measured | None) -> dict[str, Any]:
         return {"latency_s": None, "energy_j": None, "measured_s": []}
     return {
         "latency_s": _valued(measured.latency_s, "median"),
-        "energy_j": _valued(measured.energy_j, "median"),
+        "energy_j": _valued(measured.metered.energy_j, "median") if measured.metered else None,
         "measured_s": [_valued(one.latency_s, "median") for one in measured.unpruned],
     }
 
@@ -74,7 +74,6 @@ def _part(part: Part) -> dict[str, Any]:
 def _cut(cut: Cut, measured: Measured | None) -> dict[str, Any]:
     latency_s = cut.measurement.latency_s if cut.measurement else None
     energy_j = cut.measurement.energy_j if cut.measurement else None
-    whole_j = measured.energy_j if measured else None
     return {
         "part": cut.part,
         "width": cut.width,
@@ -90,14 +89,27 @@ def _cut(cut: Cut, measured: Measured | None) -> dict[str, Any]:
         "latency_s": _valued(latency_s, "median"),
         "latency_share": _valued(ratio(latency_s, measured.latency_s), "ratio") if latency_s and measured else None,
         "energy_j": _valued(energy_j, "median"),
-        "energy_share": _valued(ratio(energy_j, whole_j), "ratio") if energy_j and whole_j else None,
+        "energy_share": _valued(_energy_share(cut.measurement, measured.metered), "ratio") if measured else None,
         "failure": {"kind": cut.failure.kind, "message": cut.failure.message} if cut.failure else None,
         "warnings": list(cut.measurement.warnings) if cut.measurement else [],
     }
 
 
 def _valued(estimate: Estimate | None, name: str) -> dict[str, Any] | None:
-    return {name: estimate.value, "interval": [estimate.low, estimate.high]} if estimate else None
+    if not estimate:
+        return None
+    return {name: estimate.value, "interval": [estimate.low, estimate.high], "indicative": estimate.indicative}
+
+
+def _energy_share(cut: Measurement | None, whole: Measurement | None) -> Estimate | None:
+    """The cut network's joules by the unpruned one's, without what is off in all joules of the one meter alike."""
+    joules = [_own(one) for one in (cut, whole) if one and one.energy_j]
+    return ratio(*joules) if len(joules) == 2 else None
+
+
+def _own(measured: Measurement) -> Estimate:
+    assert measured.energy_j
+    return within_one_meter(measured.energy_j, measured.energy) if measured.energy else measured.energy_j
 
 
 def _warnings(measurements: Sequence[Measurement]) -> list[str]:

@@ -94,7 +94,7 @@ def _spent(row: Mapping[str, Any], what: str, key: str, digits: int, whole: bool
     if row[key] is None:
         return ["failed" if row.get("failure") else "", ""]
     share = 1.0 if whole else row[f"{what}_share"]["ratio"]
-    return [milli(row[key]["median"], row[key]["interval"], digits), f"{share:.2f}"]
+    return [milli(row[key]["median"], row[key]["interval"], digits, row[key]["indicative"]), f"{share:.2f}"]
 
 
 def _contribution(part: Mapping[str, Any]) -> str:
@@ -131,7 +131,11 @@ def _remarks(document: Mapping[str, Any]) -> list[str]:
         for cut in document["cuts"]
         if cut["failure"]
     ]
+    rows = [document["unpruned"], *document["cuts"]]
     warned = [*document["warnings"], *(warning for cut in document["cuts"] for warning in cut["warnings"])]
+    doubts = [row[key]["indicative"] for row in rows for key in ("latency_s", "energy_j") if row[key]]
+    if doubt := next(filter(None, doubts), None):
+        remarks.append(f"~: the interval is only indicative; one says: {doubt}.")
     if warned:
         remarks.append(f"Measurements carry {len(warned)} warnings (--json shows them); one says: {warned[0]}")
     return remarks
