@@ -103,13 +103,15 @@ class Block:
         self._lost = []
         self._undisturbed(self._begin)
         count = 0
-        while wanted := {number: next_ for number, one in series.items() if (next_ := one.wanted())}:
+        while wide := {number: next_ for number, one in series.items() if (next_ := one.wanted())}:
             count += 1
             self._title = (
                 f"round {count} of {self._plan.repeats}"
                 if count <= self._plan.repeats
-                else f"round {count}, since the intervals of {len(wanted)} are still too wide"
+                else f"round {count}, since the intervals of {len(wide)} are still too wide"
             )
+            beside = {number: next_ for number, one in series.items() if number not in wide and (next_ := one.beside())}
+            wanted = wide | beside
             self._tell(self._title)
             order = [list(wanted)[place] for place in self._random.permutation(len(wanted))]
             made = self._undisturbed(partial(self._round, order, wanted, series))

@@ -59,7 +59,8 @@ class Repeats:
         return self._made[0] if self._made else None
 
     def wanted(self) -> Wanted | None:
-        """The next repeat; None when both intervals are narrow enough, or the time is up for those that are not."""
+        """The next repeat for its own sake; None when both intervals are narrow enough, or the time is up for those that
+        are not."""
         plan, count = self._plan, len(self._made)
         if count < plan.repeats:
             every = plan.energy_interval is not None
@@ -70,6 +71,14 @@ class Repeats:
         if window or (self._latency_width() > plan.interval and self._has_time()):
             return Wanted(outputs=True, window=window)
         return None
+
+    def beside(self) -> Wanted | None:
+        """The next repeat for the sake of others, which are not narrow enough yet; None when its own time is up.
+
+        Without it the last rounds would be those of some networks only, and whatever befell the device then, too. Nor
+        would it do to stop where a few repeats happen to be alike.
+        """
+        return Wanted(outputs=True, window=False) if self._has_time() else None
 
     def add(self, repeat: Repeat) -> None:
         """One that counts."""
