@@ -77,12 +77,12 @@ def measure(run: wire.Run, runtime: str, root: Path) -> wire.Ran:
     from joulefront_agent.network import Network
     from joulefront_agent.runtime import Runtime
 
-    allowed = os.sched_getaffinity(0)
     used = cores.fastest(root, run.threads)
     # Sampling is to take nothing from the network, where there is another core for it.
-    meters = _sensors(root, run.meters, allowed.difference(used) or allowed) if run.energy_s else []
+    spare = cores.spare(used)
+    meters = _sensors(root, run.meters, spare) if run.energy_s else []
     pinned = used if run.pin_threads else None
-    before = conditions.read(root, pinned)
+    before = {**conditions.read(root, pinned), **_read_on(spare, used, meters)}
     Runtime(runtime)  # so that it is there, and its memory counts as none of the network's
     memory = Peak(root)
     network = Network(runtime, run.library, run.inputs)
@@ -131,10 +131,10 @@ def time(timing: Timing, runtime: str, root: Path, report: Callable[[Step], None
 
 def watch(asked: Watch, root: Path) -> Watched:
     """Do what ``asked`` asks for. Raises Failure."""
-    before = conditions.read(root)
     used = cores.fastest(root, asked.busy) if asked.busy else []
-    allowed = os.sched_getaffinity(0)
-    meters = _sensors(root, asked.meters, allowed.difference(used) or allowed)
+    spare = cores.spare(used)
+    meters = _sensors(root, asked.meters, spare)
+    before = {**conditions.read(root), **_read_on(spare, used, meters)}
     with spin.spinning(used), mark.pin(root, asked.mark) as pin:
         # What a sensor tells first is still of the time before, when this process began.
         sleep(CALM_S if meters else 0.0)
@@ -158,7 +158,24 @@ def _window(network: Network, inference_s: float, run: wire.Run, meters: list[Se
     least_s = max(run.energy_s, _LEAST_INFERENCES * inference_s)
     most_s = max(run.energy_limit_s, least_s)
     with mark.pin(root, run.mark) as pin:
-        return window.take(work, meters, root, least_s=least_s, periods=run.periods, most_s=most_s, mark=pin)
+        return window.take(
+            work,
+            meters,
+            root,
+            least_s=least_s,
+            periods=run.periods,
+            most_s=most_s,
+            least=_LEAST_INFERENCES,
+            mark=pin,
+        )
+
+
+def _read_on(spare: set[int], used: Sequence[int], meters: Sequence[Sensor]) -> dict[str, str]:
+    """The condition that tells which cores ``meters`` are read on, where there are some, and whether others use them too."""
+    if not meters:
+        return {}
+    none = "" if spare.isdisjoint(used) else " (none is spare)"
+    return {"meter_cores": ",".join(map(str, sorted(spare))) + none}
 
 
 def _sensors(root: Path, meters: Sequence[str], spare: set[int]) -> list[Sensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from joulefront_agent.wire import Failure
@@ -17,6 +18,12 @@ def fastest(root: Path, count: int) -> list[int]:
     if count > len(allowed):
         raise Failure("NoThreads", f"{count} threads were asked for, but the agent may use {len(allowed)} cores only")
     return ordered(root, allowed)[:count]
+
+
+def spare(used: Collection[int]) -> set[int]:
+    """Where to read sensors: the cores that this process may use and that are not ``used``, or all where none is left."""
+    allowed = os.sched_getaffinity(0)
+    return allowed.difference(used) or allowed
 
 
 def ordered(root: Path, cores: set[int]) -> list[int]:

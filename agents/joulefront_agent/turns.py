@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping
-from time import monotonic
 
-from joulefront_agent import blame
+from joulefront_agent import blame, timing
 from joulefront_agent.functions import Calls
+from joulefront_agent.window import raw_s
 from joulefront_agent.wire import Failure
 from joulefront_agent.wire_time import Step
 
@@ -23,7 +23,7 @@ class Turn:
     With ``alone`` each block is one call.
     """
 
-    def __init__(self, calls: Calls, slice_s: float, alone: bool, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, calls: Calls, slice_s: float, alone: bool, clock: Callable[[], float] = raw_s) -> None:
         self._calls = calls
         self._slice_s = slice_s
         self._alone = alone
@@ -36,11 +36,14 @@ class Turn:
             began_s = self._clock()
             blocks = self._calls(self._number, self._repeat)
             took_s = self._clock() - began_s
-            taken = [seconds for seconds in blocks if seconds > 0]  # the runtime's clock may be set back
-            if taken:
+            taken = [seconds for seconds in blocks if seconds > 0]  # the runtime's clock may be set back, or forward
+            if taken and timing.fits([self._number * seconds for seconds in taken], took_s):
                 break
         else:
-            raise Failure("BadClock", f"the device's time of day does not go on: {_MOST_STEPS} turns took no time")
+            raise Failure(
+                "BadClock",
+                f"the device's time of day does not go on: {_MOST_STEPS} turns took no time, or more than went by",
+            )
         call_s = statistics.median(taken)
         if self._alone:
             block_s = took_s / self._repeat  # with what is done before each call
@@ -56,7 +59,7 @@ def take(
     rounds: int,
     limit_s: float,
     report: Callable[[Step], None],
-    clock: Callable[[], float] = monotonic,
+    clock: Callable[[], float] = raw_s,
 ) -> None:
     """Give each function, by its number, a turn in each of ``rounds`` rounds, after two in which they warm up.
 

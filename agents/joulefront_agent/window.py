@@ -27,10 +27,13 @@ def take(
     least_s: float,
     periods: int = 0,
     most_s: float,
+    least: int = 0,
     mark: Mark = lambda _: None,
     clock: Callable[[], float] = raw_s,
 ) -> wire_energy.Window:
     """Have ``work`` go on for ``least_s`` and ``periods`` updates of each sensor, but not beyond ``most_s``.
+
+    It goes beyond that for ``least`` inferences: a network may turn out to be slower than it was.
 
     ``work`` takes how long to go on, in s, and returns how many inferences that were. The window holds nothing but those:
     a sensor begins its own at the end of start, and ends it at the beginning of stop. ``mark`` is told when it begins and
@@ -43,10 +46,10 @@ def take(
     while True:
         wanted_s = max([least_s, *(periods * sensor.period_s for sensor in sensors)])
         left_s = min(wanted_s, most_s) - (clock() - begin_s)
-        if left_s <= 0:
+        if left_s <= 0 and count >= least:
             break
         # In pieces, since a sensor shows how slow it is only in time.
-        count += work(min(left_s, _LOOK_S))
+        count += work(min(max(left_s, 0.0), _LOOK_S))
     end_s = clock()
     mark(False)
     busy_cores, own_cores = load.busy_cores(), load.own_cores()

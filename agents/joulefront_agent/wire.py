@@ -172,7 +172,7 @@ class Ran:
     """What one child process did.
 
     ``outputs`` are there when they were asked for. ``samples_s`` holds the time of every inference after warm-up, in s,
-    but for those, ``clock_steps`` of them, during which the device's clock was set back.
+    but for those that were timed while the device's clock was set, ``clock_steps`` times.
     ``steady`` says whether warm-up met its test. ``memory_b`` is the most memory that the network added to the process
     while it was loaded and first run, in bytes, or None with a ``memory_reason``. ``others_cores`` is how many cores' time
     others took on average from its start to the end of sampling, None where that cannot be told. ``window`` is there when

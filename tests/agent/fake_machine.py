@@ -51,7 +51,8 @@ def ina3221(number: int, device: str, rails: dict[int, tuple[str | None, int, in
         }
         if label is not None:
             files[f"in{channel}_label"] = label
-    return chip(number, "ina3221", f"{PERIPHERALS}/{device}", files)
+    place = f"{PERIPHERALS}/{device}"
+    return {**chip(number, "ina3221", place, files), f"sys/bus/i2c/drivers/ina3221/{device}": Path(place)}
 
 
 def arm(model: str, cores: list[tuple[str, int]], **serial: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from fake_machine import RASPBERRY_PI_4, RASPBERRY_PI_5, VIRTUAL_BOARD, arm, chip, ina3221, write, zone
+from fake_machine import PERIPHERALS, RASPBERRY_PI_4, RASPBERRY_PI_5, VIRTUAL_BOARD, arm, chip, ina3221, write, zone
 
 from joulefront_agent import sensors
 
@@ -75,6 +75,17 @@ JETSON_AGX_XAVIER = {
     **arm("Jetson-AGX", [("0x004", 2_265_600)] * 8),
     **ina3221x("1-0040", 0, [("GPU", 152), ("CPU", 608), ("SOC", 1368)]),
     **ina3221x("1-0041", 1, [("CV", 0), ("VDDRQ", 304), ("SYS5V", 1846)]),
+}
+# The labels, and 5 mOhm each, as Linux's tegra194-p2888.dtsi gives them to the driver that JetPack 5 has.
+JETSON_AGX_XAVIER_5 = {
+    **arm("Jetson-AGX", [("0x004", 2_265_600)] * 8),
+    **ina3221(2, "1-0040", {1: ("GPU", 19000, 8), 2: ("CPU", 19000, 32), 3: ("SOC", 19000, 72)}),
+    **ina3221(3, "1-0041", {1: ("CV", 19000, 0), 2: ("VDDRQ", 19000, 16), 3: ("SYS5V", 4968, 372)}),
+    **{
+        f"{PERIPHERALS}/{device}/hwmon/hwmon{number}/shunt{channel}_resistor": 5000
+        for device, number in (("1-0040", 2), ("1-0041", 3))
+        for channel in (1, 2, 3)
+    },
 }
 JETSON_XAVIER_NX = {
     **arm("NVIDIA Jetson Xavier NX Developer Kit", [("0x004", 1_907_200)] * 6),

@@ -34,6 +34,12 @@ def test_where_nothing_is_told_their_numbers_decide(tmp_path):
     assert cores.fastest(machine(tmp_path, {5: "<unknown>"}), 3) == [1, 2, 4]
 
 
+def test_sensors_are_read_on_the_cores_that_are_left():
+    assert cores.spare([4, 5]) == {1, 2}
+    assert cores.spare([]) == {1, 2, 4, 5}
+    assert cores.spare([1, 2, 4, 5]) == {1, 2, 4, 5}  # none is left
+
+
 def test_more_than_are_allowed_are_refused(tmp_path):
     with pytest.raises(Failure, match="5 threads were asked for, but the agent may use 4 cores only") as caught:
         cores.fastest(tmp_path, 5)

@@ -1,5 +1,8 @@
 """Counters that are watched: what they count between two moments, and what is no count."""
 
+import itertools
+import threading
+
 import pytest
 from fake_machine import Rushing
 
@@ -65,6 +68,71 @@ def test_a_counter_that_jumps_back_is_an_error_and_no_negative_energy(range_j, b
     with pytest.raises(Failure, match=r"jumped back from 1\d\d J to .* J") as caught:
         counting(joules, range_j=range_j)
     assert caught.value.kind == "MeterError"
+
+
+@pytest.mark.parametrize("range_j", [None, WRAPS_J])
+def test_a_counter_that_jumps_forward_is_an_error_and_no_energy(range_j):
+    def joules(now_s):
+        return stepping(50.0, 0.1)(now_s) + (1000.0 if now_s > 1.0 else 0.0)
+
+    with pytest.raises(Failure, match=r"jumped from \d\d J to 10\d\d J within 0\.\d+ s: it was set anew") as caught:
+        counting(joules, range_j=range_j)
+    assert caught.value.kind == "MeterError"
+
+
+def test_an_update_that_comes_late_is_no_jump():
+    """A GPU's 700 W: one update is missing, and the next comes on top of it at once."""
+
+    def joules(now_s):
+        return stepping(700.0, 0.1)(now_s if not 1.0 <= now_s < 1.09 else 0.95)
+
+    assert counting(joules).energy_j == pytest.approx(700.0 * 1.98, rel=0.05)
+
+
+@pytest.mark.parametrize("missing", [{40}, {number for number in range(10, 90) if number % 5}])
+def test_a_read_that_fails_in_between_loses_nothing_of_a_count(missing):
+    reads = itertools.count()
+
+    def joules(now_s):
+        if next(reads) in missing:
+            raise OSError(5, "Input/output error")
+        return stepping(50.0, 0.1)(now_s)
+
+    reading = counting(joules)
+    assert reading.energy_j == pytest.approx(50.0 * reading.window_s, rel=0.02)
+
+
+@pytest.mark.parametrize(("unseen_s", "is_borne"), [(0.08, True), (0.3, False)])
+def test_a_count_that_was_not_read_before_the_windows_end_is_none(unseen_s, is_borne):
+    """The thread comes to its next read that much later than the window's end."""
+
+    def late(clock):
+        held.clear()
+        assert waiting.wait(60)
+        clock.now_s += unseen_s
+        threading.Timer(0.05, held.set).start()
+
+    held, waiting = threading.Event(), threading.Event()
+    held.set()
+    clock = Rushing()
+
+    def wait(ended, seconds):
+        if not held.is_set():
+            waiting.set()
+            assert held.wait(60)
+        clock.wait(ended, seconds)
+
+    watched = clock.watched(lambda: stepping(50.0, 0.02)(clock()))
+    sensor = Counted("fake", "all", watched, Scale(1e-6, None), clock=clock, wait=wait)
+    sensor.start()
+    clock.read(60)
+    late(clock)
+    if is_borne:
+        assert sensor.stop().energy_j > 0
+    else:
+        with pytest.raises(Failure, match=r"was not read for 0\.3\d* s before the window's end") as caught:
+            sensor.stop()
+        assert caught.value.kind == "MeterError"
 
 
 def test_a_counter_above_its_range_does_not_wrap():

@@ -77,7 +77,7 @@ def test_every_meter_is_listed_and_found_by_its_name(tmp_path, tree, names):
             JETSON_AGX_ORIN,
             "auto",
             "hwmon:ina3221",
-            "rails VDD_GPU_SOC, VDD_CPU_CV, VIN_SYS_5V0; not the whole board",
+            "rails VDD_GPU_SOC, VDD_CPU_CV, VIN_SYS_5V0 without VDDQ_VDD2_1V8AO; not the whole board",
         ),
         (JETSON_AGX_ORIN, "hwmon:ina3221@1-0041/2", "hwmon:ina3221/VDDQ_VDD2_1V8AO", "rail VDDQ_VDD2_1V8AO"),
         (VIRTUAL_BOARD, "auto", "hwmon:ina226", "hwmon ina226: its power1, whatever it is wired to"),

@@ -97,6 +97,69 @@ def test_a_counter_that_stands_still_is_an_error_and_not_zero(tmp_path):
         sensor.stop()
 
 
+@pytest.mark.parametrize("to_uj", [0, 5_000_000_000, 200_000_000_000])
+def test_a_counter_that_is_set_anew_is_an_error_and_no_energy(tmp_path, to_uj):
+    """Back, which is no wrap so far from its range's end, or forward by more than a processor can take."""
+    sensor, clock = counting(tmp_path, 20.0, start_uj=100_000_000)
+    sensor.start()
+    clock.advance(2.0)
+    clock.path.write_text(str(to_uj))
+    with pytest.raises(Failure, match=r"went from 100\d* to \d+ in 2 s: it was set anew, or is broken") as caught:
+        sensor.stop()
+    assert caught.value.kind == "MeterError"
+
+
+class Sockets:
+    """A clock that moves the counters of two packages, of 50 W and 30 W."""
+
+    def __init__(self, root, second_uj=1_000_000, range_uj=65_532_610_987):
+        write(root, {**zone("intel-rapl:0", "package-0"), **zone("intel-rapl:1", "package-1", second_uj, range_uj)})
+        self.zones = [root / f"sys/class/powercap/intel-rapl:{number}" for number in (0, 1)]
+        self.first, self.second = (
+            Ticking(folder / "energy_uj", power_w, range_uj)
+            for folder, power_w in zip(self.zones, (50.0, 30.0), strict=True)
+        )
+
+    def __call__(self):
+        self.second.advance(1e-3)
+        return self.first()
+
+    def measured(self, stuck=()):
+        sensor = rapl.Rapl(self.zones, self)
+        sensor.start()
+        for socket in {self.first, self.second}.difference(stuck):
+            socket.advance(2.0)
+        self.first.now_s = self.second.now_s = max(self.first.now_s, self.second.now_s)
+        for socket in stuck:
+            socket.power_w = 0.0
+            socket.path.write_text(str(sensor._start_uj[socket is self.second]))
+        return sensor.stop()
+
+
+def test_the_joules_of_two_sockets_are_summed(tmp_path):
+    reading = Sockets(tmp_path).measured()
+    assert reading.energy_j == pytest.approx((50.0 + 30.0) * reading.window_s, rel=2e-3)
+    assert reading.window_s == pytest.approx(2.0, abs=0.01)
+    assert reading.resolution_j == 2e-6
+    looked = rapl.look(tmp_path).meters[0]
+    before_j = looked.read()
+    (tmp_path / "sys/class/powercap/intel-rapl:1/energy_uj").write_text("0")
+    assert looked.read() == pytest.approx(before_j - 1.0 - 30.0 * 2.0, abs=0.5)
+
+
+def test_one_of_two_sockets_that_wraps_is_repaired(tmp_path):
+    range_uj = 65_532_610_987
+    reading = Sockets(tmp_path, range_uj - 10_000_000, range_uj).measured()
+    assert reading.energy_j == pytest.approx(80.0 * reading.window_s, rel=2e-3)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_of_two_sockets_that_stands_still_is_an_error(tmp_path, which):
+    sockets = Sockets(tmp_path)
+    with pytest.raises(Failure, match=rf"intel-rapl:{which}/energy_uj stood still for 2 s: the counter is stuck"):
+        sockets.measured(stuck=[(sockets.first, sockets.second)[which]])
+
+
 def test_a_counter_that_vanishes_is_an_error(tmp_path):
     sensor, clock = counting(tmp_path, 10.0)
     sensor.start()

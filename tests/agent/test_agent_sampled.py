@@ -125,19 +125,47 @@ def test_a_window_too_short_for_three_samples_is_an_error():
         sensor.stop()
 
 
-def test_a_window_that_was_not_looked_at_for_a_quarter_is_an_error():
+def late(by_s, at=20):
+    """A sensor one read of which takes so much longer: it is of the middle of that time."""
     reads = itertools.count()
 
     def power_w(clock):
         def read():
-            if next(reads) == 20:
-                clock.now_s += 1e6
+            if next(reads) == at:
+                clock.now_s += by_s
             return 1.0
 
         return read
 
-    with pytest.raises(Failure, match=r"once not for 5e\+05 s: too seldom"):
-        measured(power_w)
+    return power_w
+
+
+@pytest.mark.parametrize(
+    ("by_s", "samples", "interval_s"),
+    [
+        (0.15, 50, None),  # not for 95 ms, four to five periods, of 1.1 s
+        (1.8, 1000, None),  # not for 0.92 s of 22 s, 4.2 %
+        (7.0, 50, 1.0),  # not for 4.5 s, as many periods, of 56 s
+    ],
+)
+def test_a_sample_that_comes_late_is_borne(by_s, samples, interval_s):
+    assert measured(late(by_s), samples=samples, interval_s=interval_s).energy_j > 0
+
+
+@pytest.mark.parametrize(
+    ("by_s", "at", "samples", "interval_s", "unseen"),
+    [
+        (0.2, 20, 50, None, r"0\.12"),  # six periods of 20 ms, and 11 %
+        (2.6, 20, 1000, None, r"1\.32"),  # 5.8 %
+        (9.0, 20, 50, 1.0, r"5\.5"),  # five and a half periods, and 9 %
+        (4.0, 9, 6, 1.0, "3"),  # three periods only, but a third
+        (1e6, 20, 50, None, r"5e\+05"),
+    ],
+)
+def test_a_window_that_was_not_looked_at_for_long_is_an_error(by_s, at, samples, interval_s, unseen):
+    with pytest.raises(Failure, match=rf"once not for {unseen} s: too seldom") as caught:
+        measured(late(by_s, at), samples=samples, interval_s=interval_s)
+    assert caught.value.kind == "MeterError"
 
 
 def test_the_sampler_keeps_to_its_cores_and_the_network_to_its_own():
@@ -154,21 +182,61 @@ def test_the_sampler_keeps_to_its_cores_and_the_network_to_its_own():
     assert os.sched_getaffinity(0) == allowed
 
 
-@pytest.mark.parametrize("missing", [{3}, {0, 2}, {20}, {10, 25, 40}])
-def test_a_sample_that_cannot_be_read_is_left_out(missing):
+def losing(missing, broken=None):
+    """A sensor of 3.25 W whose reads of those numbers fail, or tell ``broken``; the first five are its probing's."""
     reads = itertools.count()
 
     def read():
-        if next(reads) in missing:
+        if not missing(next(reads)):
+            return 3.25
+        if broken is None:
             raise OSError(5, "Input/output error")
-        return 3.25
+        return broken
 
-    reading = measured(lambda clock: read)
+    return lambda clock: read
+
+
+@pytest.mark.parametrize("missing", [{3}, {0, 2}, {5, 6}, {20}])
+def test_a_sample_that_cannot_be_read_is_borne_and_so_are_some_before_the_window(missing):
+    reading = measured(losing(missing.__contains__))
     assert reading.energy_j == pytest.approx(3.25 * reading.window_s)
 
 
-def test_the_last_sample_is_tried_again():
-    clock, ended, tries = Rushing(), [], []
+@pytest.mark.parametrize("broken", [None, math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ({10, 40}.__contains__, "lost 2 of "),
+        (lambda number: number > 6 and number % 5, r"lost \d\d of "),  # four of five
+    ],
+)
+def test_more_samples_that_cannot_be_read_are_no_measurement(missing, broken, said):
+    with pytest.raises(
+        Failure, match=rf"fake {said}\d\d samples in .* s, the last as fake (cannot be|reads)"
+    ) as caught:
+        measured(losing(missing, broken))
+    assert caught.value.kind == "MeterError"
+
+
+@pytest.mark.parametrize(("lost", "is_borne"), [(2, True), (3, False)])
+def test_of_thousands_of_samples_one_in_a_thousand_may_be_lost(lost, is_borne):
+    """Some 2,100 are taken: two of them are less than that, three are more."""
+    missing = {700 + 300 * number for number in range(lost)}.__contains__
+    if is_borne:
+        assert measured(losing(missing), samples=2100).energy_j > 0
+    else:
+        with pytest.raises(Failure, match=r"lost 3 of 2\d\d\d samples"):
+            measured(losing(missing), samples=2100)
+
+
+def test_the_last_sample_is_tried_again_and_what_fails_after_the_window_is_not_lost():
+    rushing, ended, tries = Rushing(), [], []
+
+    def clock():
+        now_s = rushing()
+        if stopping and threading.current_thread() is threading.main_thread():
+            ended.append(now_s)
+        return now_s
 
     def read():
         if ended and len(tries) < 3:
@@ -176,10 +244,11 @@ def test_the_last_sample_is_tried_again():
             raise OSError(5, "Input/output error")
         return 1.0
 
-    sensor = sampled(read, clock)
+    stopping = False
+    sensor = Sampled("fake", "all", rushing.watched(read), None, clock=clock, wait=rushing.wait)
     sensor.start()
-    clock.read(20)
-    ended.append(1)
+    rushing.read(20)
+    stopping = True
     assert sensor.stop().energy_j > 0
     assert len(tries) == 3
 
@@ -271,12 +340,12 @@ def test_the_samplers_own_processor_time_is_the_default():
 @pytest.mark.parametrize("nothing_w", [0.0, -1.0])
 def test_of_a_total_nothing_is_a_sample_that_could_not_be_read(nothing_w):
     """A machine that runs takes some power; a rail of it may take none."""
-    reads = itertools.count()
-    now_and_then = lambda clock: lambda: nothing_w if next(reads) % 10 == 9 else 3.25  # noqa: E731 -- used twice
-    reading = measured(now_and_then, total=True)
+    reading = measured(losing({20}.__contains__, nothing_w), total=True)
     assert reading.energy_j == pytest.approx(3.25 * reading.window_s)
-    rail = measured(now_and_then)
+    rail = measured(losing(lambda number: number % 10 == 9, nothing_w))
     assert rail.energy_j < 3.0 * rail.window_s
+    with pytest.raises(Failure, match=rf"lost \d of \d\d samples .* cannot be read: it reads {nothing_w:g} W"):
+        measured(losing(lambda number: number % 10 == 9, nothing_w), total=True)
     with pytest.raises(Failure, match=rf"cannot be read: it reads {nothing_w:g} W: not wired\?") as caught:
         measured(lambda clock: lambda: nothing_w, total=True)
     assert caught.value.kind == "MeterError"

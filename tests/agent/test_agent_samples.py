@@ -1,7 +1,5 @@
 """The arithmetic of samples of power."""
 
-import math
-
 import pytest
 
 from joulefront_agent.sensors import samples
@@ -30,6 +28,16 @@ def test_the_update_period_needs_changes_and_bears_with_a_few_that_mislead():
     assert samples.update_period([(0.0, 1.0), (1.0, 1.0)]) is None
 
 
-def test_the_longest_gap():
-    assert samples.longest_gap([(0.0, 1.0), (0.5, 1.0), (2.0, 1.0)]) == 1.5
-    assert samples.longest_gap([(0.0, 1.0)]) == math.inf
+def test_the_longest_gap_is_that_within_the_window():
+    taken = [(0.0, 1.0), (4.0, 1.0), (4.5, 1.0), (6.0, 1.0), (9.0, 1.0)]
+    assert samples.longest_gap(taken, 3.5, 7.0) == 1.5
+    assert samples.longest_gap(taken, 3.5, 8.0) == 2.0  # to its end
+    assert samples.longest_gap(taken, 1.0, 7.0) == 3.0  # and from its start
+    assert samples.longest_gap([], 1.0, 2.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("period_s", "window_s", "limit_s"), [(0.02, 1.0, 0.1), (0.02, 10.0, 0.5), (0.1, 4.0, 0.5), (1.0, 4.0, 1.0)]
+)
+def test_how_long_a_window_may_be_unseen(period_s, window_s, limit_s):
+    assert samples.unseen_limit(period_s, window_s) == pytest.approx(limit_s)

@@ -9,6 +9,7 @@ from fake_sensors import (
     BREAKOUT,
     COUNTING,
     JETSON_AGX_XAVIER,
+    JETSON_AGX_XAVIER_5,
     JETSON_NANO,
     JETSON_ORIN_NX,
     JETSON_XAVIER_NX,
@@ -42,9 +43,15 @@ def _quick(monkeypatch):
             "rails GPU, CPU, SOC, CV, VDDRQ, SYS5V; not the whole board",
             0.152 + 0.608 + 1.368 + 0.304 + 1.846,
         ),
+        (
+            JETSON_AGX_XAVIER_5,
+            "hwmon:ina3221",
+            "rails GPU, CPU, SOC, CV, VDDRQ, SYS5V; not the whole board",
+            19.0 * (0.008 + 0.032 + 0.072 + 0.016) + 4.968 * 0.372,
+        ),
         (BREAKOUT, "hwmon:ina226", "hwmon ina226: its power1, whatever it is wired to", 6.025),
     ],
-    ids=["orin nano", "orin nx", "xavier nx", "nano", "agx xavier", "ina226 on a pi 4"],
+    ids=["orin nano", "orin nx", "xavier nx", "nano", "agx xavier", "agx xavier, jetpack 5", "ina226 on a pi 4"],
 )
 def test_auto_is_the_total_that_a_board_has(tmp_path, tree, name, covers, power_w):
     sensor, reason = sensors.find(write(tmp_path, tree), "auto")
@@ -52,6 +59,16 @@ def test_auto_is_the_total_that_a_board_has(tmp_path, tree, name, covers, power_
     assert sensor._source.read() == pytest.approx(power_w)
     (chosen,) = [found.name for found in sensors.survey(tmp_path) if found.auto]
     assert chosen == name
+
+
+def test_the_rails_of_an_agx_xavier_on_jetpack_5_are_where_its_driver_has_them(tmp_path):
+    root = write(tmp_path, JETSON_AGX_XAVIER_5)
+    (label,) = root.glob("sys/bus/i2c/drivers/ina3221/1-0041/hwmon/hwmon*/in3_label")
+    assert label.read_text() == "SYS5V\n"
+    (label.parent / "curr3_input").write_text("1000\n")
+    assert sensors.find(root, "hwmon:ina3221/SYS5V")[0]._source.read() == pytest.approx(4.968)
+    label.write_text("NC\n")
+    assert "no meter of all" in sensors.find(root, "auto")[1]  # five of six are no total
 
 
 def test_a_laptops_zones_are_never_summed_twice(tmp_path):

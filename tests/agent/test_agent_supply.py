@@ -43,6 +43,19 @@ def test_what_was_negotiated_is_no_measurement(tmp_path, files):
     assert found.reason == "it tells what was negotiated with the charger, not what flows"
 
 
+@pytest.mark.parametrize("kind", ["USB", "USB_DCP", "USB_C", "USB_PD", "USB_PD_DRP"])
+@pytest.mark.parametrize("name", ["ucsi-source-psy-USBC000:001", "tcpm-source-psy-4-0022"])
+def test_an_older_kernels_types_of_usb_are_no_measurement_either(tmp_path, kind, name):
+    tree = supply(name, type=kind, voltage_now=5_000_000, current_now=3_000_000)
+    found = unusable(write(tmp_path, tree), f"supply:{name}")
+    assert found.reason == "it tells what was negotiated with the charger, not what flows"
+
+
+def test_a_chip_that_measures_what_comes_in_by_usb_is_a_meter(tmp_path):
+    tree = supply("bq25890", type="USB_DCP", voltage_now=5_000_000, current_now=3_000_000)
+    assert sensors.names(write(tmp_path, tree)) == ["supply:bq25890"]
+
+
 def test_a_peripherals_battery_is_not_the_machines(tmp_path):
     assert "a peripheral's" in unusable(write(tmp_path, LAPTOP), "supply:hidpp_battery_0").reason
 

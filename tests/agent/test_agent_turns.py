@@ -18,7 +18,7 @@ class Machine:
     def clock(self):
         return self.now_s
 
-    def calls(self, name, call_s, flush_s=0.0, fails_at=None, set_back=()):
+    def calls(self, name, call_s, flush_s=0.0, fails_at=None, set_back=(), set_forward=()):
         count = 0
 
         def time(number, repeat):
@@ -28,7 +28,8 @@ class Machine:
             if count == fails_at:
                 raise RuntimeError("told to")
             self.now_s += call_s + repeat * (number * call_s + flush_s)
-            return [-1.0 if count in set_back else call_s] * repeat
+            first_s = call_s + (30.0 / number if count in set_forward else 0.0)
+            return [first_s, *[-1.0 if count in set_back else call_s] * repeat][not set_forward :][:repeat]
 
         return time
 
@@ -84,6 +85,14 @@ def test_what_took_no_time_is_timed_again_and_a_clock_that_stands_is_told():
     assert seconds(steps, 0) == [1e-3] * 3
     with pytest.raises(Failure, match="does not go on"):
         taken(machine, [machine.calls("a", 0.0)])
+
+
+def test_a_turn_in_which_the_clock_is_set_forward_is_taken_again():
+    """A function that is called once a turn has nothing but that one time."""
+    machine = Machine()
+    assert seconds(taken(machine, [machine.calls("a", 0.1, set_forward=(2, 4))]), 0) == [0.1] * 3
+    with pytest.raises(Failure, match="does not go on"):
+        taken(machine, [machine.calls("a", 0.1, set_forward=range(100))])
 
 
 FLAT = (Argument((1,), "float32", True),)

@@ -62,6 +62,12 @@ def test_it_does_not_last_longer_than_was_asked(tmp_path):
     assert round(found.end_s - found.begin_s, 6) == 15.0
 
 
+def test_it_goes_on_for_so_many_inferences_whatever_that_takes(tmp_path):
+    found = taken(tmp_path, Sensor(), least_s=2.0, most_s=2.0, least=420)
+    assert found.inferences == 450
+    assert found.end_s - found.begin_s == 2.0  # this work takes no time when it is given none
+
+
 def test_its_clock_is_the_one_that_nothing_sets():
     assert window.raw_s() == time.clock_gettime(time.CLOCK_MONOTONIC_RAW) or window.raw_s() > 0
 

@@ -129,7 +129,7 @@ class PhysicalDevice:
         process = Process(world, network, self._rng)
         process.run(1)
         warm_up_s, steady = timing.warm_up(process.time, run.warm_up_s, world.device_s)
-        samples_s, steps = timing.sample(process.time, run.sample_s, run.samples, run.sample_limit_s)
+        samples_s, steps = timing.sample(process.time, run.sample_s, run.samples, run.sample_limit_s, world.device_s)
         others_cores = load.others_cores()
         taken = self._window(process, statistics.median(samples_s), run, sensors) if run.energy_s else None
         return wire.Ran(

@@ -14,6 +14,7 @@ from joulefront_agent.sensors.samples import Sample
 from joulefront_agent.wire import Failure
 
 _POWER_LIMIT_W = 2000.0
+_LATE_S = 0.25  # an update that comes late is a large step to one that does not
 _LEAST_CHANGES = 3
 
 
@@ -54,7 +55,8 @@ class Counted(Sampling):
         """End the window, and wait for an update after it. Raises Failure (MeterError).
 
         It is no measurement when it could not be read five times in a row, or does not answer, stood still, was hardly
-        updated, jumped back, or may have begun anew more than once.
+        updated, jumped, may have begun anew more than once, or was not looked at around the window's end. Elsewhere a read
+        that fails loses nothing: the next one holds what it would have told.
         """
         sampler = self._taken()
         start_s, end_s, taken = sampler.end()
@@ -65,6 +67,10 @@ class Counted(Sampling):
                 "MeterError",
                 f"{self.name} was updated {inside} times in {end_s - start_s:.3g} s: it is stuck, or too slow for that",
             )
+        # The energy goes straight through what was not looked at: what comes after the window would count in it.
+        unseen_s = end_s - max(moment for moment, _ in taken if moment <= end_s)
+        if unseen_s > samples.unseen_limit(sampler.period_s, end_s - start_s):
+            raise Failure("MeterError", f"{self.name} was not read for {unseen_s:.3g} s before the window's end")
         return Reading(
             energy_j=samples.value_at(updates, end_s) - samples.value_at(updates, start_s),
             window_s=end_s - start_s,
@@ -89,13 +95,15 @@ class Counted(Sampling):
             more_j = now_j - before_j
             if more_j < 0 and range_j is not None and before_j < range_j:
                 more_j += range_j
-            # Before the first change it is not known how long that took.
-            if more_j < 0 or (now_j < before_j and more_j > _POWER_LIMIT_W * max(moment - changed_s, 1.0)):
-                raise Failure(
-                    "MeterError",
-                    f"{self.name} jumped back from {before_j:.6g} J to {now_j:.6g} J: it was set anew, or is broken",
-                )
+            # How long the first change took is not known, and what it was does not count.
             if updates:
+                if not 0 <= more_j <= _POWER_LIMIT_W * (moment - changed_s + _LATE_S):
+                    back = "back " if now_j < before_j else ""
+                    raise Failure(
+                        "MeterError",
+                        f"{self.name} jumped {back}from {before_j:.6g} J to {now_j:.6g} J within "
+                        f"{moment - changed_s:.3g} s: it was set anew, or is broken",
+                    )
                 total_j += more_j
             updates.append((moment, total_j))
             changed_s, before_j = moment, now_j

@@ -68,7 +68,7 @@ def look(root: Path) -> Looked:
         rail = {place.channels[0]: place for place in usable if place.rail and place.chip.name == name}
         parts = rails.parts(rail)
         if parts:
-            meters.append(_meter((f"hwmon:{name}",), rails.covered(parts), True, [rail[part] for part in parts]))
+            meters.append(_meter((f"hwmon:{name}",), rails.covered(parts, rail), True, [rail[part] for part in parts]))
     return Looked(meters, unusable, _ABSENT)
 
 

@@ -38,7 +38,7 @@ def look(root: Path) -> Looked:
                 meters.append(_meter((*names, *(["iio"] if total else [])), covers, total, [file]))
     parts = rails.parts(found)
     if parts:
-        meters.append(_meter(("iio",), rails.covered(parts), True, [found[part][0] for part in parts]))
+        meters.append(_meter(("iio",), rails.covered(parts, found), True, [found[part][0] for part in parts]))
     return Looked(meters, unusable, "there is no ina3221x of JetPack 4")
 
 

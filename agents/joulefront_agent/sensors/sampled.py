@@ -12,7 +12,7 @@ from joulefront_agent.sensors.sampler import Sampling, Source, Wait
 from joulefront_agent.wire import Failure
 
 _LEAST_SAMPLES = 3
-_MOST_UNSEEN = 0.25
+_MOST_LOST = 0.001  # as MLPerf Tiny has it; a single one is a bus's moment
 
 
 class Sampled(Sampling):
@@ -52,15 +52,23 @@ class Sampled(Sampling):
     def stop(self) -> Reading:
         """End the window, and wait for a sample after it. Raises Failure (MeterError).
 
-        It is no measurement when it could not be read five times in a row, or does not answer, when fewer than three
-        samples were taken, none for a quarter of the window, nothing was above 0 W, or it is stuck.
+        It is no measurement when it could not be read five times in a row, or does not answer, when more than one sample
+        and more than 0.1 % of them were lost, fewer than three were taken, or none for longer than samples.unseen_limit
+        allows, when nothing was above 0 W, or it is stuck.
         """
         sampler = self._taken()
         start_s, end_s, taken = sampler.end()
         window_s = end_s - start_s
         inside = [power for moment, power in taken if start_s < moment < end_s]
-        unseen_s = samples.longest_gap(taken)
-        if len(inside) < _LEAST_SAMPLES or unseen_s > _MOST_UNSEEN * window_s:
+        lost = [reason for moment, reason in sampler.lost if start_s < moment < end_s]
+        due = len(inside) + len(lost)
+        if len(lost) > max(1, _MOST_LOST * due):
+            raise Failure(
+                "MeterError",
+                f"{self.name} lost {len(lost)} of {due} samples in {window_s:.3g} s, the last as {lost[-1]}",
+            )
+        unseen_s = samples.longest_gap(taken, start_s, end_s)
+        if len(inside) < _LEAST_SAMPLES or unseen_s > samples.unseen_limit(sampler.period_s, window_s):
             raise Failure(
                 "MeterError",
                 f"{self.name} was read {len(inside)} times in {window_s:.3g} s, once not for {unseen_s:.3g} s: "

@@ -48,14 +48,15 @@ class Sampler:
     """Reads a source until it is ended; the window lies between its first and its last sample.
 
     A sample is taken every 20 ms at most, no more often than it is updated, and so that reading takes no more than a
-    fiftieth of a core. The thread keeps to the source's cores, where some are given. A sample that cannot be read is left
-    out: buses have their moments. Five in a row, or one that takes longer than ``stuck_s``, end it. All reading is that
-    thread's, so that a driver that blocks it blocks nobody else.
+    fiftieth of a core. The thread keeps to the source's cores, where some are given. A sample that cannot be read is lost:
+    ``lost`` tells when, in s, and why, for buses have their moments. Five in a row, or one that takes longer than
+    ``stuck_s``, end it. All reading is that thread's, so that a driver that blocks it blocks nobody else.
     """
 
     def __init__(self, source: Source) -> None:
         self.period_s = math.inf
         self.cost_s = 0.0
+        self.lost: list[tuple[float, str]] = []
         self._source = source
         self._samples: list[Sample] = []
         self._failure: Failure | None = None
@@ -104,7 +105,8 @@ class Sampler:
                     mark = len(self._samples) - source.counter
                 try:
                     self._samples.append(self._sample())
-                except Failure:
+                except Failure as failure:
+                    self.lost.append((source.clock(), failure.message))
                     failed += 1
                     if failed == _MOST_FAILED:
                         raise

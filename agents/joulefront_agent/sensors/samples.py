@@ -15,6 +15,7 @@ Sample = tuple[float, float]
 
 _LEAST_CHANGES = 5
 _UNIT_W = 1e-6
+_UNSEEN_PERIODS, _UNSEEN, _MOST_UNSEEN = 5, 0.05, 0.25
 
 
 def integral(samples: Sequence[Sample], start_s: float, end_s: float) -> float:
@@ -24,9 +25,18 @@ def integral(samples: Sequence[Sample], start_s: float, end_s: float) -> float:
     return sum((later[0] - earlier[0]) * (earlier[1] + later[1]) / 2 for earlier, later in pairs(points))
 
 
-def longest_gap(samples: Sequence[Sample]) -> float:
-    """The longest time between two samples in s, infinite where there are no two."""
-    return max((later[0] - earlier[0] for earlier, later in pairs(samples)), default=math.inf)
+def longest_gap(samples: Sequence[Sample], start_s: float, end_s: float) -> float:
+    """The longest time in s without a sample, between two times in s."""
+    moments = [start_s, *(moment for moment, _ in samples if start_s < moment < end_s), end_s]
+    return max(later - earlier for earlier, later in pairs(moments))
+
+
+def unseen_limit(period_s: float, window_s: float) -> float:
+    """How long, in s, a window may go without a sample, of which one each ``period_s`` was meant.
+
+    Five periods or 5 % of the window, whichever is longer: a busy machine is late now and then. Never a quarter of it.
+    """
+    return min(max(_UNSEEN_PERIODS * period_s, _UNSEEN * window_s), _MOST_UNSEEN * window_s)
 
 
 def step(samples: Sequence[Sample]) -> float:

@@ -33,7 +33,7 @@ def _supplies(folder: Path) -> Iterator[Meter | Unusable]:
             yield Unusable(name, covers, "power", f"{closed[0].name} may be read by root only", fix)
         elif sysfs.text(supply / "scope") == "Device":
             yield Unusable(name, covers, "power", "it is a peripheral's, not this machine's")
-        elif kind == "USB" and _is_negotiated(supply):
+        elif kind.startswith("USB") and _is_negotiated(supply):
             reason = "it tells what was negotiated with the charger, not what flows"
             yield Unusable(name, covers, "power", reason, "measure at the cable, by a meter on the host")
         elif kind == "Battery" and (status := sysfs.text(supply / "status")) != "Discharging":
