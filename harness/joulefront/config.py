@@ -158,7 +158,7 @@ class MeasureConfig(Table):
         description="In the search, go on until the 95 % interval of the median latency is within ± this share.",
     )
     repeats: int = Field(
-        default=4,
+        default=5,
         ge=2,
         description="At least so many processes a measurement in the search; of three no drift can be told from noise.",
     )

@@ -111,7 +111,7 @@ def test_few_repeats_are_indicative(number):
 
 
 def test_the_factors_of_the_table_and_beyond_it():
-    """What half the interval is of the scatter has to be what 96.3 % of normal studies need."""
+    """What half the interval is of the scatter has to be what 95 % of normal studies need."""
     for number in (4, 5, 9, 12, 13, 20, 31):
         estimates = [of_repeats(one) for one in 1 + noise(number, 1)]
         plain = [one for one in estimates if one.indicative is None]
@@ -121,7 +121,7 @@ def test_the_factors_of_the_table_and_beyond_it():
 def test_the_interval_by_hand():
     # The line of Theil and Sen has the slope 1; around it there are -0.5, 0.5, 0, 0 and 0: s² = 0.5 / 3.
     estimate = of_repeats([7.5, 9.5, 10.0, 11.0, 12.0])
-    half = t.ppf(0.9815, 3) * 1.035 * math.sqrt(0.5 / 3) / math.sqrt(5)
+    half = t.ppf(0.975, 3) * 1.045 * math.sqrt(0.5 / 3) / math.sqrt(5)
     assert estimate.value == 10.0
     assert (estimate.high - estimate.low) / 2 == pytest.approx(half, rel=1e-6)
     assert estimate.indicative is None
@@ -129,7 +129,7 @@ def test_the_interval_by_hand():
 
 def test_few_repeats_by_hand():
     estimate = median_latency([[9.0], [10.0], [11.0]])
-    half = t.ppf(0.9815, 2) * 1.018 / math.sqrt(3)  # s = 1
+    half = t.ppf(0.975, 2) * 1.025 / math.sqrt(3)  # s = 1
     assert (estimate.value, estimate.high - 10) == (10.0, pytest.approx(half, rel=1e-6))
 
 

@@ -24,14 +24,13 @@ TAIL_SAMPLES = 100
 LEAST_REPEATS = 4
 """With fewer, a drift or one disturbed repeat cannot be told from noise."""
 
-# What a fixed number of normal repeats is covered with. What is above 95 % pays for stopping as soon as it is narrow.
-_LEVEL = 0.963
+_LEVEL = 0.95
 # The standard error of the median of n normal figures by that of a mean, at that level, with the drift taken out from four on:
 # simulated, a million studies each (benchmarks/coverage.py --factors); beyond 12, what they come to by their limit.
-_FACTORS = (1.0, 1.018, 0.983, 1.035, 1.043, 1.106, 1.086, 1.139, 1.118, 1.168, 1.141)
+_FACTORS = (1.0, 1.025, 0.987, 1.045, 1.051, 1.119, 1.094, 1.150, 1.127, 1.177, 1.148)
 _LIMIT = math.sqrt(math.pi / 2)
 # The 2.5 % points of von Neumann's ratio from five repeats on, the drift taken out, in the same way.
-_RATIOS = (1.422, 1.208, 1.151, 1.141, 1.135, 1.140, 1.150, 1.161)
+_RATIOS = (1.422, 1.208, 1.153, 1.139, 1.135, 1.140, 1.150, 1.163)
 _FIRST_RATIO = 5
 _NOT_NOISE = 0.05
 _EXACT = 1e-9
@@ -45,9 +44,9 @@ def of_repeats(figures: Sequence[float]) -> Estimate:
     The straight line of Theil (1950) and Sen (1968) is taken out of the figures, so that a steady drift neither moves the
     value nor widens the interval. The value is the median of what is left, which one disturbed repeat hardly moves. The
     interval comes from the spread between the repeats alone: ± t(n - 2) · f(n) · s / sqrt(n), with s their standard
-    deviation around the line on n - 2 degrees of freedom, t at 96.3 %, and f the factor by which that covers 96.3 % for
+    deviation around the line on n - 2 degrees of freedom, t at 95 %, and f the factor by which that covers 95 % for
     normal figures, whatever the drift; for many repeats it is sqrt(pi / 2) (Cramér, Mathematical Methods of Statistics,
-    1946, section 28.5). Repeats that stop as soon as it is narrow enough are covered less: 94.6 % and more from five on.
+    1946, section 28.5). Repeats that stop as soon as it is narrow enough are covered less: 92.5 % and more from five on.
 
     What is not noise around a line is tested for: figures that are not spread as noise is (Shapiro and Wilk 1965, at 5 %), and
     neighbours that are alike (the ratio of von Neumann 1941, at 2.5 %). Then the value is the figures' median, the interval
@@ -189,7 +188,7 @@ def _doubt(figures: Figures, rest: Figures) -> str | None:
 
 
 def _factor(count: int) -> float:
-    return _FACTORS[count - 2] if count - 2 < len(_FACTORS) else _LIMIT * (1 - (0.75 if count % 2 else 1.10) / count)
+    return _FACTORS[count - 2] if count - 2 < len(_FACTORS) else _LIMIT * (1 - (0.66 if count % 2 else 1.0) / count)
 
 
 def _least_ratio(count: int) -> float:
