@@ -176,7 +176,8 @@ class Ran:
     ``steady`` says whether warm-up met its test. ``memory_b`` is the most memory that the network added to the process
     while it was loaded and first run, in bytes, or None with a ``memory_reason``. ``others_cores`` is how many cores' time
     others took on average from its start to the end of sampling, None where that cannot be told. ``window`` is there when
-    it was asked for. ``took_s`` is how long all of it took. ``before`` and ``after`` are the machine's conditions.
+    it was asked for. ``took_s`` is how long all of it took. ``before`` and ``after`` are the machine's conditions; where
+    sensors were read, ``before`` tells the cores that they were read on, too, as ``meter_cores``.
     """
 
     outputs: tuple[Tensor, ...]

@@ -7,6 +7,7 @@ import pytest
 from fake_machine import JETSON_AGX_ORIN, JETSON_ORIN_NANO, chip, ina3221, write, zone
 from fake_sensors import (
     BREAKOUT,
+    CASES,
     COUNTING,
     JETSON_AGX_XAVIER,
     JETSON_AGX_XAVIER_5,
@@ -14,14 +15,17 @@ from fake_sensors import (
     JETSON_ORIN_NX,
     JETSON_XAVIER_NX,
     LAPTOP,
+    PMIC,
     XAVIERS_IIO,
+    FakeNvml,
     close,
     ina3221x,
     unusable,
+    vcgencmd,
 )
 
 from joulefront_agent import sensors
-from joulefront_agent.sensors import probe, sysfs
+from joulefront_agent.sensors import nvml, probe, sysfs
 from joulefront_devices import tables
 
 
@@ -69,6 +73,20 @@ def test_the_rails_of_an_agx_xavier_on_jetpack_5_are_where_its_driver_has_them(t
     assert sensors.find(root, "hwmon:ina3221/SYS5V")[0]._source.read() == pytest.approx(4.968)
     label.write_text("NC\n")
     assert "no meter of all" in sensors.find(root, "auto")[1]  # five of six are no total
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_whatever_is_sampled_is_on_the_cores_that_were_given(tmp_path, case):
+    root = write(tmp_path, case.tree)
+    vcgencmd(root, PMIC)
+    assert sensors.find(root, case.name, {5, 7})[0]._source.cores == {5, 7}
+
+
+@pytest.mark.parametrize("without", [(), ("energy",)])
+def test_a_gpu_is_sampled_on_the_cores_that_were_given(tmp_path, monkeypatch, without):
+    fake = FakeNvml(without=without)
+    monkeypatch.setitem(sensors.KINDS, "nvml", lambda root: nvml.look(root, load=lambda _: fake))
+    assert sensors.find(write(tmp_path, {"dev/nvidiactl": ""}), "nvml", {5})[0]._source.cores == {5}
 
 
 def test_a_laptops_zones_are_never_summed_twice(tmp_path):
