@@ -1,6 +1,8 @@
 """Joules per inference, gross and net, and what makes them uncertain."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +57,35 @@ def test_parts_are_added_in_quadrature():
     joules, energy = found(window(period_s=0.1, step_j=0.1, gain=0.02), latency_s=LOOSE)
     assert relative_width(joules) == pytest.approx(math.hypot(*energy.parts.values()))
     assert energy.parts["repeats"] == pytest.approx(0.04)
+
+
+def test_the_worked_example_of_the_page():
+    """docs/measuring.md: what it says of its made-up readings is what becomes of them."""
+    page = (Path(__file__).parents[2] / "docs/measuring.md").read_text()
+    windows = [
+        window(joules, window_s=10.006, inferences=count, step_j=0.04 * 10.006, period_s=0.02, gain=0.01)
+        for joules, count in ((72.16, 1988), (72.17, 1992), (72.40, 1990), (71.88, 1985), (72.05, 1986))
+    ]
+    for one in windows:
+        assert f"| {one.energy_j:.2f} | {one.inferences} | {1e3 * one.energy_j / one.inferences:.2f} |" in page
+    baselines = [
+        window(joules, window_s=5.0, inferences=0, step_j=0.2, period_s=0.02, gain=0.01)
+        for joules in (15.47, 15.60, 15.52, 15.55)
+    ]
+    joules, energy = found(*windows, baselines=baselines)
+    net_j = energy.net_j
+    for name, share in energy.parts.items():
+        assert re.search(rf"\| {name} \| .* \| {share:.2%} \|".replace("%", " %"), page)
+    own = math.hypot(*(share for name, share in energy.parts.items() if name != "gain"))
+    for said in (
+        f"**{relative_width(joules) * 100:.2f} %**",
+        f"**{joules.value * 1e3:.2f} mJ, {joules.low * 1e3:.2f} to {joules.high * 1e3:.2f}**",
+        f"± {own * 100:.2f} % (without gain)",
+        f"takes {energy.idle_w.value:.3f} W",
+        f"**{net_j.value * 1e3:.2f} mJ, {net_j.low * 1e3:.2f} to {net_j.high * 1e3:.2f}**, are net",
+        f"are net: ± {relative_width(net_j) * 100:.1f} %",
+    ):
+        assert said in page
 
 
 def test_the_formula_of_the_edges_covers_what_ages_of_readings_do():
