@@ -32,6 +32,7 @@ class Session:
         self.asked = []
         self.true = {OWN: (1.0, 0.0), OTHER: (1.05, 0.0)}
         self._fails = fails
+        self.throttles = iter(())  # of each reading of the conditions
 
     def watch(self, watch):
         self.asked.append(watch)
@@ -52,7 +53,8 @@ class Session:
             )
             for name in watch.meters
         )
-        return Watched(Window(turn * 100.0, turn * 100.0 + 10.0, 0, float(watch.busy), 0.0, readings), {}, {})
+        before, after = ({"throttles": next(self.throttles, 0)} for _ in range(2))
+        return Watched(Window(turn * 100.0, turn * 100.0 + 10.0, 0, float(watch.busy), 0.0, readings), before, after)
 
     def joules(self, name, watts):
         factor, offset_w = self.true[name]
@@ -146,6 +148,15 @@ def test_a_machine_of_one_core_is_busy_with_it(session):
     session.facts["cores"] = 1
     run(rounds=4)
     assert {watch.busy for watch in session.asked} == {0, 1}
+
+
+@pytest.mark.parametrize("against", [OTHER, "joulescope"])
+def test_a_processor_that_was_throttled_meanwhile_is_a_warning(session, host, against):
+    session.throttles = iter([0, 0, 0, 2, 2, 2])  # in the second window, a busy one
+    warnings = run(against, rounds=4)["warnings"]
+    said = "with the device busy, the processor was throttled 2 times meanwhile (in 1 of its 4 rounds)"
+    assert [warning for warning in warnings if "throttled" in warning] == [said]
+    assert not any("throttled" in warning for warning in run(against, rounds=4)["warnings"])
 
 
 def test_what_covers_different_things_is_said(session):

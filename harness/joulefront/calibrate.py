@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from joulefront import config
-from joulefront.bench import metering, meters
+from joulefront.bench import metering, meters, validity
 from joulefront.bench.energy import window_of
 from joulefront.bench.opening import opened
 from joulefront.bench.session import Session
@@ -33,8 +35,8 @@ _SPARE_S = 60.0
 Readings = list[tuple[str, str, EnergyWindow]]
 """What each of two meters read over one window: its name, what it covers, and the window."""
 
-Watching = Callable[[int, float], Readings]
-"""Watches both, with so many cores busy, for so long in s."""
+Watching = Callable[[int, float], tuple[Readings, Sequence[str]]]
+"""Watches both, with so many cores busy, for so long in s; and says what is doubtful about that time."""
 
 
 class _MeterFile(Table):
@@ -59,13 +61,16 @@ def calibrate(name: str, against: str, listener: Listener, *, window_s: float, r
         # One core is left to what reads the meters.
         cores = {"idle": 0, "busy": max(1, int(session.facts["cores"]) - 1)}
         read: dict[str, list[Readings]] = {which: [] for which in cores}
+        doubts: Counter[str] = Counter()
         for turn in range(rounds):
             # The other way round each time, so that what drifts meanwhile falls on both loads alike.
             for which in sorted(cores, reverse=turn % 2 == 0):
                 listener.stage(f"round {turn + 1} of {rounds}: {which}")
-                read[which].append(_sound(watch(cores[which], window_s), which))
+                readings, said = watch(cores[which], window_s)
+                read[which].append(_sound(readings, which))
+                doubts.update(f"with the device {which}, {doubt}" for doubt in said)
         simulated = bool(session.facts.get("simulated"))
-    document = _document(device, read, simulated=simulated)
+    document = _document(device, read, doubts, simulated=simulated)
     if document["reason"] is None:
         document |= _kept(name, document)
     return document
@@ -120,20 +125,24 @@ def _both(device: Device, session: Session, other: str | Plugin) -> Iterator[Wat
                     f"--against {other.kind}: its joules are {host.provenance}, and nothing to hold on to"
                 )
 
-        def watch(busy: int, window_s: float) -> Readings:
+        def watch(busy: int, window_s: float) -> tuple[Readings, Sequence[str]]:
             most_s = 2 * window_s + _SPARE_S
             asked = Watch(sensors, busy, window_s, _PERIODS, most_s, most_s + _SPARE_S, mark=device.mark)
             try:
                 if host is None:
-                    window = session.watch(asked).window
-                    return [(one.sensor, one.covers, window_of(window, one)) for one in window.readings]
+                    watched = session.watch(asked)
+                    window = watched.window
+                    both = [(one.sensor, one.covers, window_of(window, one)) for one in window.readings]
+                    return both, validity.throttled(watched.before, watched.after)
                 watched, outside = metering.watched(session, host, asked)
             except wire.Failure as failure:
                 raise MeterError(f"{' and '.join(sensors)}: {failure}") from failure
             (reading,) = watched.window.readings
             inside = (reading.sensor, reading.covers, window_of(watched.window, reading))
             there = (host.name, host.covers, outside)
-            return [there, inside] if isinstance(own, Plugin) else [inside, there]
+            # A throttled processor takes less, of which both meters tell at once: that is no error of theirs.
+            doubts = (*validity.throttled(watched.before, watched.after), *outside.doubts)
+            return [there, inside] if isinstance(own, Plugin) else [inside, there], doubts
 
         yield watch
 
@@ -149,7 +158,7 @@ def _own(device: Device, session: Session) -> str:
 def _sound(readings: Readings, which: str) -> Readings:
     """The same. Raises MeterError where a meter told nothing that a ratio can be made of."""
     for meter, _, window in readings:
-        if window.energy_j <= 0:
+        if not 0 < window.energy_j < math.inf:
             raise MeterError(
                 f"{meter} told {window.energy_j:g} J over {window.window_s:.3g} s with the device {which}: too coarse or too "
                 "slow to be compared; give it longer windows (--window)"
@@ -157,13 +166,18 @@ def _sound(readings: Readings, which: str) -> Readings:
     return readings
 
 
-def _document(device: Device, read: dict[str, list[Readings]], *, simulated: bool) -> dict[str, Any]:
+def _document(
+    device: Device, read: dict[str, list[Readings]], said: Counter[str], *, simulated: bool
+) -> dict[str, Any]:
     loads = {
         which: Load(*([readings[side][2] for readings in rounds] for side in (0, 1))) for which, rounds in read.items()
     }
     verdict = judge(loads["idle"], loads["busy"])
     (own, covers, _), (other, other_covers, _) = read["idle"][0]
-    doubts = list(verdict.doubts)
+    doubts = [
+        *verdict.doubts,
+        *(f"{doubt} (in {count} of its {len(read['idle'])} rounds)" for doubt, count in said.items()),
+    ]
     if covers != other_covers:
         doubts.append(
             f"they cover different things ({covers}; {other_covers}): the factor holds while what lies between takes its "

@@ -162,6 +162,7 @@ class EnergyWindow:
     ``resolution_j`` is one step of the meter over it in J, ``period_s`` the time between two of its updates in s, ``gain``
     the share by which its scale may be off at most, None where nobody says. ``edges_s`` is by how much the meter's window
     may lie beside the device's at either end, in s. ``cost_s`` is the device's processor time that reading the meter took.
+    ``doubts`` is what the meter itself has to say against it, in words.
     """
 
     energy_j: float
@@ -172,6 +173,7 @@ class EnergyWindow:
     gain: float | None
     edges_s: float
     cost_s: float
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,10 @@ class World:
                 self._pass(next_s - self.now_s)
             self.waiting.release(self.now_s)
 
+    def spend_alone(self, seconds: float) -> None:
+        """Time goes by, of which nobody else hears."""
+        self._pass(seconds)
+
     def spend_device(self, seconds: float) -> None:
         """So much time goes by on the device's clock."""
         self.spend(seconds / (1 + self.skew))

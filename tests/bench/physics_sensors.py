@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from physics import World
 
-from joulefront.errors import MeterError
-from joulefront.records import EnergyWindow, Provenance, Stretch
+from joulefront.bench.meters.sampling import Sampling
+from joulefront.records import EnergyWindow, Stretch
 from joulefront_agent.sensors.rapl import Rapl
 from joulefront_agent.sensors.reading import Reading, Sensor
 from joulefront_agent.sensors.sampled import Sampled
@@ -38,7 +38,7 @@ class Power:
     period_s: float = 0.1
     step_w: float = 1e-3
     gain: float = 1.0
-    noise_w: float = 0.0
+    noise_w: float = 2e-3
     claimed: float | None = None
     moves: bool = False
     fault: Fault | None = None
@@ -60,8 +60,14 @@ class Power:
                 shown[update] = round(said_w / self.step_w) * self.step_w
             return self.fault(world.now_s, shown[update]) if self.fault else shown[update]
 
+        began: dict[threading.Thread, threading.Event] = {}
+
         def wait(event: threading.Event, seconds: float) -> None:
-            world.waiting.wait(event, world.now_s + max(0.0, seconds) / (1 + world.skew))
+            true_s = max(0.0, seconds) / (1 + world.skew)
+            if began.setdefault(threading.current_thread(), event) is event:
+                world.waiting.wait(event, world.now_s + true_s)
+            else:  # a sample after the window: whoever else spends time waits for it
+                world.spend_alone(true_s)
 
         return Sampled(
             self.name,
@@ -185,47 +191,60 @@ def by_name(*kinds: SensorKind) -> Mapping[str, SensorKind]:
     return {kind.name: kind for kind in kinds}
 
 
-class HostMeter:
-    """A meter between the device and its supply, whose samples the host takes with its own clock; see PowerMeter."""
+class HostMeter(Sampling):
+    """A meter between the device and its supply, which shows the mean power since it was last asked, ``gain`` times the truth.
+
+    What asks it, and judges what comes, is the bench's own code. ``late_s`` is how much later than it should that comes back
+    at each time in s, as on a busy host. ``asked`` lists the stretches whose energy was asked for.
+    """
 
     name = "simulated-host"
     covers = "everything behind the supply's plug"
-    provenance: Provenance = "measured"
 
     def __init__(
         self,
         world: World,
         *,
-        period_s: float = 1e-3,
+        period_s: float = 0.02,
         gain: float = 1.0,
         claimed: float | None = None,
-        lost: bool = False,
+        late_s: Callable[[float], float] = lambda now_s: 0.0,
+        fault: Fault | None = None,
     ) -> None:
-        self._world, self._period_s, self._gain, self._claimed, self._lost = world, period_s, gain, claimed, lost
-        self._recorded: tuple[float, float | None] = (math.inf, None)
+        super().__init__(period_s, gain=claimed)
+        self._world, self._scale, self._fault = world, gain, fault
+        self._ended = _Ended(world, late_s)
+        self._shown_s = 0.0
         self.asked: list[Stretch] = []
 
     def begin(self) -> None:
         """See PowerMeter."""
-        self._recorded = (self._world.now_s, None)
+        super().begin()
+        if self._thread is not None:
+            self._world.waiting.join(self._thread)
 
-    def end(self) -> None:
-        """See PowerMeter."""
-        self._recorded = (self._recorded[0], self._world.now_s)
+    def power_w(self) -> float:
+        """See Sampling."""
+        begin_s, self._shown_s = self._shown_s, self._world.now_s
+        past_s = self._shown_s - begin_s
+        watts = self._world.energy_j(begin_s, self._shown_s) / past_s if past_s > 0 else self._world.watts()
+        return self._fault(self._shown_s, self._scale * watts) if self._fault else self._scale * watts
 
     def energy(self, stretch: Stretch) -> EnergyWindow:
         """See PowerMeter."""
         self.asked.append(stretch)
-        begun_s, ended_s = self._recorded
-        if ended_s is None or not begun_s <= stretch.begin_s < stretch.end_s <= ended_s:
-            raise MeterError("simulated: the stretch was not recorded as a whole")
-        if self._lost:
-            raise MeterError("simulated: samples are missing")
-        energy_j = self._gain * self._world.energy_j(stretch.begin_s, stretch.end_s)
-        window_s = stretch.end_s - stretch.begin_s
-        return EnergyWindow(
-            energy_j, window_s, stretch.inferences, 1e-6, self._period_s, self._claimed, stretch.edges_s, 0.0
-        )
+        return super().energy(stretch)
 
-    def close(self) -> None:
-        """See PowerMeter."""
+
+class _Ended(threading.Event):
+    """Whoever waits for it does so in virtual time."""
+
+    def __init__(self, world: World, late_s: Callable[[float], float]) -> None:
+        super().__init__()
+        self._world, self._late_s = world, late_s
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """See threading.Event."""
+        now_s = self._world.now_s
+        self._world.waiting.wait(self, now_s + (timeout or 0.0) + self._late_s(now_s))
+        return self.is_set()

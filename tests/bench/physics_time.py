@@ -14,9 +14,9 @@ class Waiting:
         self._known: set[threading.Thread] = set()
         self._until: dict[threading.Thread, float] = {}
 
-    def join(self) -> None:
-        """The calling thread is one of them from now on: no time passes until it waits, or ends."""
-        self._known.add(threading.current_thread())
+    def join(self, thread: threading.Thread | None = None) -> None:
+        """That thread, or the calling one, is one of them from now on: no time passes until it waits, or ends."""
+        self._known.add(thread or threading.current_thread())
 
     def wait(self, event: threading.Event, until_s: float) -> None:
         """Wait for the time, or the event."""

@@ -106,7 +106,7 @@ def test_two_recordings_one_after_the_other_know_nothing_of_each_other(plug):
     second, begin_s = recorded(plugged, meter)
     assert meter.energy(second).energy_j == pytest.approx(2.0 * rising(begin_s + 1), rel=1e-4)
     assert once.energy_j < meter.energy(second).energy_j
-    with pytest.raises(MeterError, match="streamed nothing while the window lasted"):
+    with pytest.raises(MeterError, match="told no sums while the window lasted"):
         meter.energy(first)
 
 
@@ -218,6 +218,38 @@ def test_what_the_model_cannot_measure_is_an_error_with_its_limits(plug, mode, m
 
 
 @pytest.mark.parametrize("mode", ["stream", "statistics"])
+@pytest.mark.parametrize("model", MODELS)
+def test_statistics_that_are_missing_hide_nothing(plug, mode, model):
+    """What clipped shows there alone."""
+    one = Instrument(f"u/{model}/000123")
+    plugged = plug(one)
+    lost = []
+    meter = opened(mode=mode)
+    meter.begin()
+    plugged.pass_by(1.0)
+    begin_s = plugged.raw_s
+    plugged.pass_by(1.0)
+    one.change = lambda topic, value: lost.append(topic) if "stats" in topic and not lost else value
+    plugged.pass_by(2.0)
+    stretch = Stretch(begin_s, plugged.raw_s, 1e-4, 50, None, 4)
+    plugged.pass_by(0.1)
+    meter.end()
+    assert lost
+    with pytest.raises(MeterError, match="some of its sums did not come"):
+        meter.energy(stretch)
+
+
+@pytest.mark.parametrize("mode", ["stream", "statistics"])
+@pytest.mark.parametrize(("model", "amperes", "said"), [("js110", 2.9, 0), ("js110", 3.1, 1), ("js220", 3.1, 0)])
+def test_more_current_than_the_maker_recommends_is_a_doubt(plug, mode, model, amperes, said):
+    plugged = plug(Instrument(f"u/{model}/000123", volts=5.0, power_w=lambda wall_s: 5.0 * amperes))
+    meter = opened(mode=mode)
+    stretch, _ = recorded(plugged, meter)
+    doubts = meter.energy(stretch).doubts
+    assert [doubt.partition(",")[0] for doubt in doubts] == ["the current was above 3 A"] * said
+
+
+@pytest.mark.parametrize("mode", ["stream", "statistics"])
 @pytest.mark.parametrize(("begin_s", "end_s"), [(-5.0, 0.0), (0.0, 5.0)])
 def test_a_window_that_was_not_recorded_as_a_whole_is_an_error(plug, mode, begin_s, end_s):
     plugged = plug(Instrument())
@@ -227,7 +259,7 @@ def test_a_window_that_was_not_recorded_as_a_whole_is_an_error(plug, mode, begin
         meter.energy(replace(stretch, begin_s=stretch.begin_s + begin_s, end_s=stretch.end_s + end_s))
 
 
-@pytest.mark.parametrize("model", ["js110", "js220"])
+@pytest.mark.parametrize("model", MODELS)
 def test_edges_of_an_input_say_when_the_window_was(plug, model):
     """The device's clock is off by 20 ms; its pin is not."""
     begun_s = 1_800_000_100.0

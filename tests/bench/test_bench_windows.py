@@ -150,7 +150,7 @@ def test_a_baseline_is_the_next_measurements_as_well_while_it_is_fresh(open_benc
 
 
 def test_between_long_rounds_there_are_baselines_too(open_bench, job):
-    machine = Machine()
+    machine = Machine([1 + number / 1e6 for number in range(30)])  # no two networks take the very same power
     others = [replace(job, label=name, sha256=name * 64) for name in "bcdef"]
     with open_bench(machine) as bench:
         outcomes = bench.measure_all([job, *others], "full")

@@ -1,5 +1,7 @@
 """Joules that the bench states of a simulated device, by sensors of its own and by a meter on the host."""
 
+import math
+
 import numpy as np
 import pytest
 from physics import Network, World
@@ -125,7 +127,36 @@ def test_the_interval_of_a_meter_on_the_host_holds_the_truth(tmp_path):
     assert np.median([width(one.energy_j) for one in found]) < 0.02
 
 
-def test_a_meter_on_the_host_that_loses_samples_is_an_error(tmp_path):
+@pytest.mark.parametrize(("late_s", "lost"), [(0.07, False), (0.09, True)])
+@pytest.mark.parametrize("grade", ["screening", "full"])
+def test_a_meter_on_the_host_that_is_not_asked_for_five_periods_has_lost_samples(tmp_path, grade, late_s, lost):
     world = World()
-    with pytest.raises(MeterError, match="samples are missing"):
-        measured(tmp_path, meter=HostMeter(world, lost=True), world=world)
+    meter = HostMeter(world, late_s=lambda now_s: late_s if now_s % 1.0 < 0.02 else 0.0)
+    if not lost:
+        found, _ = measured(tmp_path, meter=meter, world=world, grade=grade)
+        assert holds(found.energy_j, TRUE_J)
+        assert found.set_aside == ()
+        return
+    with pytest.raises(MeterError, match=r"simulated-host lost samples: none for 0\.11\d* s, .* s into the window"):
+        measured(tmp_path, meter=meter, world=world, grade=grade)
+
+
+def gone(now_s, watts):
+    raise OSError(19, "No such device")
+
+
+HOST_FAULTS = {
+    "nan": (lambda now_s, watts: math.nan if now_s % 1.0 < 0.02 else watts, r"samples are no numbers"),
+    "nothing": (lambda now_s, watts: 0.0, r"told 0 J over"),
+    "backwards": (lambda now_s, watts: -watts, r"told -\d+\.?\d* J over"),
+    "gone": (gone, "No such device"),
+    "frozen": (lambda now_s, watts: 3.25, "told 3.25 W .* to the last digit: it is stuck"),
+}
+
+
+@pytest.mark.parametrize("fault", HOST_FAULTS)
+def test_a_meter_on_the_host_that_tells_no_power_is_an_error_and_never_nothing(tmp_path, fault):
+    says, reason = HOST_FAULTS[fault]
+    world = World()
+    with pytest.raises(MeterError, match=reason):
+        measured(tmp_path, meter=HostMeter(world, fault=says), world=world)

@@ -23,12 +23,14 @@ _MOST_FAILURES = 3
 
 @dataclass(frozen=True, slots=True)
 class _Baseline:
-    """``end_s`` is by the device's clock, since its ``boot``; ``others_cores`` is what something took, None if unknown."""
+    """``end_s`` is by the device's clock, since its ``boot``; ``others_cores`` is what something took, None if unknown.
+    ``slowed`` says that the processor was throttled meanwhile."""
 
     boot: str | None
     end_s: float
     window: EnergyWindow
     others_cores: float | None
+    slowed: tuple[str, ...]
 
 
 class Baselines:
@@ -50,7 +52,10 @@ class Baselines:
             self.take(plan)
 
     def take(self, plan: Plan) -> None:
-        """Take one now; what fails is tried again, twice. Raises BenchError, MeterError above all."""
+        """Take one now; what fails is tried again, twice, and so is one of a throttled processor, which is a doubt in the end.
+
+        Raises BenchError, MeterError above all.
+        """
         asked = self._orders.watch(plan.energy_s / 2, plan.periods // 2, plan.energy_limit_s / 2)
         for failures in range(1, _MOST_FAILURES + 1):
             try:
@@ -59,9 +64,12 @@ class Baselines:
                 if failures == _MOST_FAILURES:
                     raise
             else:
+                slowed = validity.throttled(watched.before, watched.after)
+                if slowed and failures < _MOST_FAILURES:
+                    continue
                 told = watched.window
                 others = None if told.busy_cores is None else max(0.0, told.busy_cores - told.own_cores)
-                self._taken.append(_Baseline(self._session.boot, told.end_s, window, others))
+                self._taken.append(_Baseline(self._session.boot, told.end_s, window, others, tuple(slowed)))
                 return
 
     def _watched(self, asked: Watch) -> tuple[Watched, EnergyWindow]:
@@ -76,12 +84,10 @@ class Baselines:
         return tuple(one.window for one in self._taken)
 
     def doubts(self) -> list[str]:
-        """That the idle power was not the same all the time, or that the device was not idle, in words."""
+        """That the idle power was not the same all the time, or that the device was not idle or not cool, in words."""
         said = []
         watts = [window.energy_j / window.window_s for window in self.windows]
-        # The last update before either end is of another time than the window's.
-        edges = max((2 * window.period_s / window.window_s for window in self.windows), default=0.0)
-        if watts and max(watts) > (1 + _MOST_DRIFT + edges) * min(watts):
+        if watts and max(watts) > (1 + _MOST_DRIFT) * min(watts):
             said.append(
                 f"the idle device took between {min(watts):.3g} and {max(watts):.3g} W before, between and after: "
                 f"more than {_MOST_DRIFT:.0%} apart, which the net joules suffer from"
@@ -89,6 +95,8 @@ class Baselines:
         most = max((one.others_cores for one in self._taken if one.others_cores is not None), default=0.0)
         if most > validity.least_others(float(self._session.facts["cores"])):
             said.append(f"other work took up to {most:.2g} cores while the idle device was measured")
+        reasons = dict.fromkeys(reason for one in self._taken for reason in (*one.slowed, *one.window.doubts))
+        said += [f"while the idle device was measured, {reason}" for reason in reasons]
         return said
 
     def _is_fresh(self, one: _Baseline) -> bool:

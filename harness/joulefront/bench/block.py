@@ -178,7 +178,8 @@ class Block:
             first = of.first.ran if of.first else None
             verdict = validity.verdict(ran, first, place.orders.threads, at_rest=not self._unrest)
             if not verdict.invalid:
-                return Repeat(ran, window, verdict.doubts, tuple(self._session.restarts[known:]))
+                doubts = (*verdict.doubts, *(window.doubts if window else ()))
+                return Repeat(ran, window, doubts, tuple(self._session.restarts[known:]))
             of.put_aside(verdict.invalid)
             self._rest(ran.took_s, job.label, verdict.invalid[0])
 
@@ -204,9 +205,6 @@ class Block:
         metering = self._place.metering
         baselines = self._place.baselines.windows if self._has_baselines else ()
         calibration = self._place.device.calibration
-        # An emulated board's watts may be fixed.
-        if self._place.provenance == "measured" and (reason := validity.stuck(windows, baselines)):
-            raise MeterError(f"{metering.name}: {reason}. Look at the meter, then run the same command again")
         return energy.per_inference(metering.name, metering.covers, windows, baselines, latency_s, calibration)
 
     def _measurement(self, number: int, repeats: Repeats) -> Measurement:

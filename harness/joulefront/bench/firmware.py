@@ -26,10 +26,10 @@ def latched(bits: int) -> int:
 def meanwhile(before: int | None, after: int | None) -> int:
     """What was so at either time or came between them, as bits of now; what was latched before is of no consequence.
 
-    None is for firmware that does not tell.
+    None is for a time at which the firmware did not tell: then nobody knows what came between.
     """
     if before is None or after is None:
-        return 0
+        return now(before or 0) | now(after or 0)
     return now(before) | now(after) | latched(after) & ~latched(before)
 
 

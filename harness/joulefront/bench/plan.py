@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from joulefront.bench.statistics import TAIL_SAMPLES
 from joulefront.config import MeasureConfig
-from joulefront.records import Grade
+from joulefront.records import EnergyWindow, Grade
 
 _SCREENING_SHARE = 5  # of a full window's length
 _SCREENING_PERIODS = 10
 _SCREENING_LIMIT_S, _FULL_LIMIT_S = 15.0, 60.0
 _LEAST_SET_ASIDE = 3
+_PERIOD_ERROR = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,19 @@ class Plan:
     def window_s(self, period_s: float) -> float:
         """How long one energy window lasts with a meter of that update period."""
         return min(max(self.energy_s, self.periods * period_s), self.energy_limit_s)
+
+    def few_updates(self, windows: Sequence[EnergyWindow]) -> str | None:
+        """That windows hold fewer updates of the meter than they are to have, in words: they were as long as they may be.
+
+        The period of a meter is known to a tenth or so. What the device does not read, it does not wait for.
+        """
+        held = min((one.window_s / one.period_s for one in windows if one.period_s), default=math.inf)
+        if held >= (1 - _PERIOD_ERROR) * self.periods:
+            return None
+        return (
+            f"the shortest energy window holds {held:.0f} updates of the meter, not {self.periods}, which makes the joules' "
+            "interval wider: [measure] energy_s is how long windows last at least"
+        )
 
     def expected_s(self, period_s: float | None) -> float:
         """What a network takes at most in latency and at least in energy, with a meter of that period; None is no meter."""

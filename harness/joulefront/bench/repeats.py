@@ -166,7 +166,7 @@ class Repeats:
         return [window.end_s - window.begin_s for window in windows if window]
 
     def _too_wide(self) -> list[str]:
-        """Which interval is wider than was asked for, in words."""
+        """Which interval is wider than was asked for, and why it may be, in words."""
         plan, said = self._plan, []
         if (width := self._latency_width()) > plan.interval:
             said.append(
@@ -178,6 +178,8 @@ class Repeats:
                 f"after {len(self._windows)} energy windows the joules' interval is ± {width:.2%}, "
                 f"not ± {plan.energy_interval:.2%}: the time of {plan.energy_time_s:g} s was up"
             )
+        if few := plan.few_updates(self._windows):
+            said.append(few)
         return said
 
     def _doubts(self) -> list[str]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from joulefront.bench import firmware
-from joulefront.records import EnergyWindow
 from joulefront_agent import wire
 
 _MOST_FALL = 0.02
 _MOST_RISE_K = 10.0
 _LEAST_OTHERS, _OTHERS_A_CORE, _MOST_OTHERS = 0.1, 0.01, 0.5
 _MOST_SHARED = 0.5
-_LAST_DIGIT = 1e-9
 _NO_NUMBER = 1e300  # an integer may be beyond every float
 
 
@@ -32,16 +30,16 @@ def verdict(ran: wire.Ran, first: wire.Ran | None = None, threads: int = 1, *, a
     A repeat is invalid when it shows another machine than was asked for: a processor that was throttled, a governor that
     changed, a clock that is to be steady and fell by more than 2 %, or work that came to the network's own cores of a
     device that was ``at_rest``; one that never is, is measured nevertheless. What may be of no consequence is a doubt. What
-    the device does not tell is neither.
+    the device never tells is neither.
     """
     before, after = ran.before, ran.after
-    since = first.after if first else {}
+    since, began = (first.after, first.before) if first else ({}, {})
     invalid, doubts = throttled(before, after), []
     for was in (before.get("governor"), since.get("governor")):
         if was and after.get("governor") and was != after["governor"]:
             invalid.append(f"the governor was changed from {_shown(was)} to {_shown(after['governor'])}")
             break
-    fell = _fall(before, after, since, first.before if first else {})
+    fell = _fall(before, after, since, began)
     if fell and is_steady(after):
         invalid.append(fell)
     elif fell:
@@ -51,7 +49,9 @@ def verdict(ran: wire.Ran, first: wire.Ran | None = None, threads: int = 1, *, a
     if not ran.steady:
         doubts.append("warm-up was not shown to be steady")
     if ran.clock_steps:
-        doubts.append("the device's clock was set back meanwhile, and samples were left out")
+        doubts.append("the device's clock was set meanwhile, and samples were left out")
+    if any(_fell_silent(tell, before, after, since, began) for tell in (_bits, _throttles)):
+        doubts.append("the device did not tell each time whether its processor was throttled, as it can")
     cool_c, hot_c = _number(before, "temperature_c"), _number(after, "temperature_c")
     if cool_c is not None and hot_c is not None and hot_c - cool_c > _MOST_RISE_K:
         doubts.append(f"it got hotter by more than {_MOST_RISE_K:g} K in one repeat")
@@ -61,21 +61,13 @@ def verdict(ran: wire.Ran, first: wire.Ran | None = None, threads: int = 1, *, a
 def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """That the processor was slowed down by heat or for want of power between two readings of the conditions, in words."""
     said = []
-    was, now = _number(before, "throttles"), _number(after, "throttles")
+    was, now = _throttles(before), _throttles(after)
     if was is not None and now is not None and now > was:
         said.append(f"the processor was throttled {now - was:.0f} times meanwhile")
     bits = firmware.meanwhile(_bits(before), _bits(after))
     if bits:
         said.append(f"the firmware says: {firmware.words(bits)}")
     return said
-
-
-def stuck(windows: Sequence[EnergyWindow], baselines: Sequence[EnergyWindow]) -> str | None:
-    """That a meter told the same power under load as idle, to the last digit, in words: no machine takes that."""
-    watts = [window.energy_j / window.window_s for window in (*windows, *baselines)]
-    if not windows or not baselines or max(watts) - min(watts) > _LAST_DIGIT * max(watts):
-        return None
-    return f"it told {watts[0]:.4g} W idle and while the network ran, to the last digit: it is stuck, or far too coarse"
 
 
 def is_steady(conditions: Mapping[str, Any]) -> bool:
@@ -141,6 +133,21 @@ def _others_in(ran: wire.Ran) -> float | None:
     """How many cores' time others took in the energy window."""
     window = ran.window
     return None if window is None or window.busy_cores is None else window.busy_cores - window.own_cores
+
+
+def _fell_silent(
+    tell: Callable[[Mapping[str, Any]], float | None],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    *others: Mapping[str, Any],
+) -> bool:
+    """Whether the device told something once, and not both before and after."""
+    now, other = (tell(before), tell(after)), map(tell, others)
+    return None in now and any(one is not None for one in (*now, *other))
+
+
+def _throttles(conditions: Mapping[str, Any]) -> float | None:
+    return _number(conditions, "throttles")
 
 
 def _bits(conditions: Mapping[str, Any]) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from joulefront.bench.meters import joulescope_driver
 from joulefront.bench.meters.joulescope_blocks import Bits, Block, Statistics, edges
-from joulefront.bench.meters.joulescope_energy import from_samples, from_sums, over
+from joulefront.bench.meters.joulescope_energy import covering, from_samples, from_sums
 from joulefront.bench.meters.joulescope_tap import Tap
 from joulefront.bench.meters.wall import Wall, wall_s
 from joulefront.errors import ConfigError, MeterError
@@ -118,7 +118,7 @@ class Joulescope:
         edges_s = stretch.edges_s + off_s + max(_CLOCK_S, late_s)
         if self._marks is not None:
             begin_s, end_s, edges_s = self._marked(begin_s, end_s, edges_s, self._marks)
-        self._require_range(summed, begin_s, end_s)
+        doubts = self._judged(covering(self.name, summed, begin_s, end_s))
         if self._power is None:
             energy_j, period_s, strayed_s = from_sums(self.name, summed, begin_s, end_s)
         else:
@@ -137,6 +137,7 @@ class Joulescope:
             self._gain,
             edges_s + strayed_s,
             0.0,
+            doubts,
         )
 
     def close(self) -> None:
@@ -194,9 +195,12 @@ class Joulescope:
         sample_s = blocks[0].step / blocks[0].time_map.rate
         return found[0], found[1], sample_s
 
-    def _require_range(self, blocks: Sequence[Statistics], begin_s: float, end_s: float) -> None:
-        """Raises MeterError where the current or the voltage met the ends of what the model measures."""
-        for block in over(blocks, begin_s, end_s):
+    def _judged(self, blocks: Sequence[Statistics]) -> tuple[str, ...]:
+        """What is doubtful about a window under these statistics, which leave out no moment of it, in words.
+
+        Raises MeterError where the current or the voltage met the ends of what the model measures.
+        """
+        for block in blocks:
             for what, unit, seen, limits in (
                 ("voltage", "V", block.voltage_v, self._model.volts),
                 ("current", "A", block.current_a, self._model.amperes),
@@ -207,3 +211,10 @@ class Joulescope:
                         f"{self._model_name.upper()} measures {limits[0]:g} to {limits[1]:g} {unit}. docs/wiring.md says where "
                         "to put it instead"
                     )
+        steady_a = self._model.steady_a
+        if steady_a is None or all(block.mean_a <= steady_a for block in blocks):
+            return ()
+        most = (
+            f"{steady_a:g} A, which is all that the maker of a {self._model_name.upper()} recommends for continuous use"
+        )
+        return (f"the current was above {most}: docs/wiring.md says what to put there instead",)

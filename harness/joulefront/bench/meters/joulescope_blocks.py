@@ -84,6 +84,7 @@ class Statistics:
     energy_j: float
     current_a: tuple[float, float]
     voltage_v: tuple[float, float]
+    mean_a: float
     time_map: TimeMap
 
     @classmethod
@@ -102,6 +103,7 @@ class Statistics:
             float(value["accumulators"]["energy"]["value"]),
             current_a,
             voltage_v,
+            float(signals["current"]["avg"]["value"]),
             TimeMap.of(time["time_map"]),
         )
 

@@ -31,6 +31,7 @@ class Driver(Protocol):
 class Model:
     """What a kind of Joulescope measures, least and most, in V and A, None where that is not known here.
 
+    ``steady_a`` is what its maker recommends at most for good, in A, None where that is no less than it measures.
     ``statistics`` is where it tells what the instrument itself has summed up, and ``setup`` what it is set to.
     """
 
@@ -39,6 +40,7 @@ class Model:
     statistics: str
     setup: tuple[tuple[str, object], ...]
     inputs: int
+    steady_a: float | None = None
 
 
 # The JS110's by its maker on forum.joulescope.com/t/175; the others' are what the maker's software calls their widest ranges.
@@ -52,6 +54,7 @@ MODELS = {
         "s/sstats/value",
         (("s/i/range/select", "auto"), ("s/v/range/select", "15 V"), ("s/sstats/ctrl", 1)),
         2,
+        3.0,
     ),
     "js220": Model((-15.0, 15.0), (-10.0, 10.0), "s/stats/value", _SETUP, 4),
     "js320": Model((-15.0, 15.0), None, "s/stats/value", _SETUP, 4),

@@ -29,6 +29,18 @@ def over(blocks: Sequence[Kind], begin_s: float, end_s: float) -> list[Kind]:
     return list(blocks[max(0, inside[0] - 1) : inside[-1] + 2]) if inside else []
 
 
+def covering(who: str, blocks: Sequence[Statistics], begin_s: float, end_s: float) -> list[Statistics]:
+    """Those over a time of the wall clock, and one more on either side. Raises MeterError where there is a moment without."""
+    near = over(blocks, begin_s, end_s)
+    if not near:
+        raise MeterError(f"{who} told no sums while the window lasted")
+    if near[0].time_map.wall_s(near[0].first) > begin_s or near[-1].time_map.wall_s(near[-1].end) < end_s:
+        raise MeterError(f"{who}: its sums do not cover the window")
+    if any(after.first != before.end for before, after in pairwise(near)):
+        raise MeterError(f"{who}: some of its sums did not come")
+    return near
+
+
 def from_samples(who: str, blocks: Sequence[Block], begin_s: float, end_s: float) -> Joules:
     """By streamed samples of power, each the mean of its period. Raises MeterError."""
     near = over(blocks, begin_s, end_s)
@@ -45,9 +57,7 @@ def from_samples(who: str, blocks: Sequence[Block], begin_s: float, end_s: float
 
 def from_sums(who: str, blocks: Sequence[Statistics], begin_s: float, end_s: float) -> Joules:
     """By the instrument's own sums, as if the power were even between two of them. Raises MeterError."""
-    near = over(blocks, begin_s, end_s)
-    if not near:
-        raise MeterError(f"{who} told no sums while the window lasted")
+    near = covering(who, blocks, begin_s, end_s)
     time_map, strayed_s = _settled(near, begin_s, end_s)
     zero = time_map.tick(begin_s)
     at_s = (np.array([one.end for one in near], dtype=np.float64) - zero) / time_map.rate
@@ -56,8 +66,6 @@ def from_sums(who: str, blocks: Sequence[Statistics], begin_s: float, end_s: flo
         raise MeterError(f"{who}: its sums do not cover the window")
     if len({one.since for one in near}) > 1:
         raise MeterError(f"{who}: its sums began anew while the window lasted; is another program using it?")
-    if any(after.first != before.end for before, after in pairwise(near)):
-        raise MeterError(f"{who}: some of its sums did not come")
     energies = np.array([one.energy_j for one in near])
     if not np.all(np.isfinite(energies)):
         raise MeterError(f"{who}: its sums are no numbers, as beyond its range")
