@@ -108,6 +108,9 @@ class Instrument:
             return {key: {"value": float(value), "units": units} for key, value in parts.items()}
 
         volts = np.full_like(watts, self.volts)
+        with np.errstate(invalid="ignore"):  # an instrument has no exceptions
+            current = signal(watts / volts, "A")
+            power = signal(watts, "W")
         return {
             "time": {
                 "samples": {"value": [first, end], "units": "samples"},
@@ -116,9 +119,7 @@ class Instrument:
                 "accum_samples": {"value": [self.first_tick, end], "units": "samples"},
                 "time_map": self.time_map,
             },
-            "signals": {
-                "current": signal(watts / volts, "A"), "voltage": signal(volts, "V"), "power": signal(watts, "W")
-            },
+            "signals": {"current": current, "voltage": signal(volts, "V"), "power": power},
             "accumulators": {"energy": {"value": self.joules, "int_value": -1, "int_scale": 2**-27, "units": "J"}},
             "source": "sensor",
         }  # fmt: skip

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import warnings
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -127,7 +128,7 @@ def run_of():
 @pytest.fixture
 def open_bench(monkeypatch):
     """Opens a bench on a machine that has a scripted ``transport``; it takes three repeats if not told otherwise."""
-    monkeypatch.setattr("joulefront.bench.settle.sleep", lambda seconds: None)
+    monkeypatch.setattr("joulefront.bench.settle.settle.__defaults__", (monotonic, lambda seconds: None))
 
     def opened(machine, **config):
         monkeypatch.setattr("joulefront.plugins.build", lambda *args, **kwargs: machine.transport)

@@ -50,7 +50,8 @@ class World:
     ``idle_w`` is its power when nothing runs, ``drift`` what every latency is multiplied by, and ``others`` how many cores'
     time something else takes: each makes a network slower by ``contention`` and takes ``other_w``. ``skew`` is by which share
     the device's clock goes too fast, and ``offset_s`` what it showed at time 0. ``shows`` are the signs of throttling that
-    the machine has: "count", "bits", "frequency".
+    the machine has: "count", "bits", "frequency". ``clock_set`` is when the time of day, which inferences are timed by, is set,
+    and by how much.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class World:
         governor: str = "performance",
         offset_s: float = 1000.0,
         skew: float = 0.0,
+        clock_set: tuple[float, float] = (math.inf, 0.0),
     ) -> None:
+        self.clock_set = clock_set
         self.idle_w, self.drift, self.others = _course(idle_w), _course(drift), _course(others)
         self.contention, self.other_w, self.cores = contention, other_w, cores
         self.throttle: Throttle = throttle or Scripted()
@@ -187,7 +190,12 @@ class Process:
     def time(self, count: int) -> list[float]:
         """The time of each of so many inferences, after one that is not told; see joulefront_agent.timing."""
         self._inferences(1, self._noise)
-        return [float(taken_s) for taken_s in self._inferences(count, self._noise)]
+        began_s = self._world.now_s
+        samples = self._inferences(count, self._noise)
+        set_s, by_s = self._world.clock_set
+        if began_s <= set_s < self._world.now_s:
+            samples[np.searchsorted(began_s + np.cumsum(samples), set_s)] += by_s
+        return [float(taken_s) for taken_s in samples]
 
     def run(self, count: int) -> int:
         """So many inferences; returns their number."""

@@ -19,9 +19,11 @@ from physics import World
 
 from joulefront.bench.meters.sampling import Sampling
 from joulefront.records import EnergyWindow, Stretch
+from joulefront_agent.sensors.counted import Counted, Scale
 from joulefront_agent.sensors.rapl import Rapl
 from joulefront_agent.sensors.reading import Reading, Sensor
 from joulefront_agent.sensors.sampled import Sampled
+from joulefront_agent.sensors.sampler import Wait
 
 Fault = Callable[[float, float], float]
 """What a sensor says instead, of a time in s and what it would have said in W; it may raise OSError."""
@@ -60,22 +62,13 @@ class Power:
                 shown[update] = round(said_w / self.step_w) * self.step_w
             return self.fault(world.now_s, shown[update]) if self.fault else shown[update]
 
-        began: dict[threading.Thread, threading.Event] = {}
-
-        def wait(event: threading.Event, seconds: float) -> None:
-            true_s = max(0.0, seconds) / (1 + world.skew)
-            if began.setdefault(threading.current_thread(), event) is event:
-                world.waiting.wait(event, world.now_s + true_s)
-            else:  # a sample after the window: whoever else spends time waits for it
-                world.spend_alone(true_s)
-
         return Sampled(
             self.name,
             self.covers,
             power_w,
             self.period_s,
             clock=world.device_s,
-            wait=wait,
+            wait=_waiting(world),
             gain=self.claimed,
             moves=self.moves,
             total=True,
@@ -101,6 +94,48 @@ class Counter:
         """The sensor of a process that was just started."""
         zones: Any = [_Zone(self, world)]
         return Rapl(zones, clock=world.device_s)
+
+
+@dataclass(frozen=True)
+class Counted32:
+    """A driver's counter of 32 bits that is updated each ``period_s``, in steps of 1 uJ; it showed ``first_j`` at time 0."""
+
+    period_s: float = 0.1
+    first_j: float = 0.0
+    name: str = "hwmon:simulated"
+    covers: str = "module input"
+
+    def on(self, world: World, rng: np.random.Generator) -> Sensor:
+        """The sensor of a process that was just started."""
+        shown: set[int] = set()
+
+        def energy_j() -> float:
+            world.waiting.join()
+            counted_j = self.first_j + world.energy_j(0.0, math.floor(world.now_s / self.period_s) * self.period_s)
+            count = round(counted_j * 1e6) % (1 << 32)
+            shown.add(count)
+            return count * 1e-6
+
+        # The window begins with the first update.
+        wait = _waiting(world, lambda: len(shown) > 1)
+        return Counted(self.name, self.covers, energy_j, Scale(1e-6, 2**32 * 1e-6), clock=world.device_s, wait=wait)
+
+
+def _waiting(world: World, has_begun: Callable[[], bool] = lambda: True) -> Wait:
+    """What the thread of a sampler does between two samples, in virtual time.
+
+    Before the window and after it, whoever else spends time waits for the thread.
+    """
+    began: dict[threading.Thread, threading.Event] = {}
+
+    def wait(event: threading.Event, seconds: float) -> None:
+        true_s = max(0.0, seconds) / (1 + world.skew)
+        if has_begun() and began.setdefault(threading.current_thread(), event) is event:
+            world.waiting.wait(event, world.now_s + true_s)
+        else:
+            world.spend_alone(true_s)
+
+    return wait
 
 
 class _Zone:
@@ -183,7 +218,7 @@ class _Prompt:
         return Reading(kind.gain * self._world.energy_j(begin_s, until_s), window_s, 1e-6, kind.period_s, kind.claimed)
 
 
-SensorKind = Power | Counter | Prompt
+SensorKind = Power | Counter | Counted32 | Prompt
 
 
 def by_name(*kinds: SensorKind) -> Mapping[str, SensorKind]:

@@ -1,6 +1,7 @@
 """What measures a device, wherever it is: windows by the device's clock, on a meter by this host's."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from joulefront.config import Plugin
 from joulefront.errors import AgentDied, ConfigError, MeterError
 from joulefront.records import EnergyWindow
 from joulefront_agent import wire
-from joulefront_agent.wire_energy import Watch, Watched, Window
+from joulefront_agent.wire_energy import Reading, Watch, Watched, Window
 from joulefront_devices import Device
 
 SKEW_S = 5000.0
@@ -20,13 +21,14 @@ WATCH = Watch((), 0, 1.0, 0, 1.0, 10.0)
 
 
 class Recorder:
-    """A meter that tells 2 W, and what it was asked."""
+    """A meter that tells 2 W, or what it is told to, and what it was asked."""
 
     name, covers, provenance = "recorder", "the plug", "measured"
 
-    def __init__(self):
+    def __init__(self, watts=2.0):
         self.did = []
         self.error = None
+        self.watts = watts
 
     def begin(self):
         self.did.append("begin")
@@ -40,7 +42,7 @@ class Recorder:
         self.did.append("energy")
         self.stretch = stretch
         length_s = stretch.end_s - stretch.begin_s
-        return EnergyWindow(2 * length_s, length_s, stretch.inferences, 0.0, 1e-3, None, stretch.edges_s, 0.0)
+        return EnergyWindow(self.watts * length_s, length_s, stretch.inferences, 0.0, 1e-3, None, stretch.edges_s, 0.0)
 
     def close(self):
         self.did.append("close")
@@ -153,6 +155,66 @@ def test_a_clock_that_jumped_meanwhile_is_an_error(host):
 
     with open_session(host, clock=clock) as session, pytest.raises(MeterError, match="do not run evenly"):
         run(Recorder(), session)
+
+
+# What it tells
+
+
+@pytest.mark.parametrize("watts", [0.0, -2.0, float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_power_of_a_device_is_an_error(host, watts):
+    with open_session(host) as session:
+        for ask in (lambda: run(Recorder(watts), session), lambda: metering.watched(session, Recorder(watts), WATCH)):
+            with pytest.raises(MeterError, match=r"^recorder told \S+ J over 1 s, and a device that runs takes some"):
+                ask()
+
+
+@pytest.mark.parametrize("energy_j", [0.0, -1.0])
+def test_nor_is_it_of_a_sensor_of_the_devices_own(host, energy_j):
+    """Whatever its agent let through."""
+    told = Watched(Window(1.0, 2.0, 0, 0.0, 0.0, (Reading("rapl", "all", energy_j, 1.0, 0.0, 0.0, None, 0.0),)), {}, {})
+    made = metering.Metering(Device(name="b"), {**FACTS, "sensor": "rapl", "sensor_covers": "package-0"})
+    with open_session(host) as session:
+        session.watch = lambda watch: told
+        with pytest.raises(MeterError, match=rf"rapl told {energy_j:.4g} J over 1 s"):
+            made.watch(session, WATCH)
+
+
+@pytest.mark.parametrize(
+    ("windows", "said"),
+    [
+        ([("a", 5.0), ("b", 5.0)], "in two windows, one after the other"),
+        ([("a", 5.0), ("a", 5.0 * (1 + 1e-12))], "in two windows, one after the other"),
+        ([("a", 5.0), ("b", 5.0 * (1 + 1e-8))], None),
+        ([("a", 5.0), ("b", 6.0), ("a", 5.0)], None),
+        ([("idle", 2.0), ("idle", 2.0)], None),
+        ([("idle", 2.0), ("a", 2.0)], "idle and while a network ran"),
+        ([("idle", 2.0), ("idle", 2.1), ("a", 2.0)], "idle and while a network ran"),
+        ([("a", 5.0), ("idle", 5.0)], "while a network ran and idle"),
+        ([("idle", 2.0), ("a", 5.0), ("a", 5.0)], None),  # a coarse one
+        ([("idle", 2.0), ("a", 5.0), ("b", 5.0)], "in two windows, one after the other"),
+    ],
+)
+@pytest.mark.parametrize("provenance", ["measured", "estimated", "simulated"])
+def test_a_meter_that_tells_the_same_to_the_last_digit_is_frozen(host, windows, said, provenance):
+    meter = Recorder()
+    meter.provenance = provenance
+    made = metering.Metering(Device(name="b", meter=Plugin(kind="x")), FACTS, meter)
+
+    def ask(session, name, watts):
+        meter.watts = watts
+        if name == "idle":
+            return made.watch(session, WATCH)
+        return made.run(session, replace(RUN, sha256=name * 64), Path("lib.so"))
+
+    with open_session(host) as session:
+        for window in windows[:-1]:
+            ask(session, *window)
+        if said is None or provenance != "measured":
+            ask(session, *windows[-1])
+            return
+        for _ in range(2):  # made again, it is no better
+            with pytest.raises(MeterError, match=f"{said}, to the last digit: it is stuck, or far too coarse"):
+                ask(session, *windows[-1])
 
 
 # Which one it is

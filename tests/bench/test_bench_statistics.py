@@ -11,7 +11,6 @@ from scipy.stats import t
 
 from joulefront.bench.statistics import (
     LEAST_REPEATS,
-    TAIL_SAMPLES,
     median_latency,
     of_repeats,
     ratio_of_repeats,
@@ -168,13 +167,16 @@ def test_a_latency_is_never_negative():
 
 
 def test_the_tail_is_the_99th_percentile_of_each_repeat():
-    repeats_s = [[1.0] * 98 + [tail] * 3 for tail in (9.0, 10.0, 11.0)]
+    repeats_s = [[1.0] * 393 + [tail] * 7 for tail in (9.0, 10.0, 11.0)]
     assert tail_latency(repeats_s) == (of_repeats([9.0, 10.0, 11.0]), None)
 
 
 def test_too_few_samples_have_no_tail():
-    estimate, reason = tail_latency([[1.0] * TAIL_SAMPLES, [1.0] * (TAIL_SAMPLES - 1)])
-    assert (estimate, reason) == (None, "a 99th percentile needs 100 samples a repeat, and there was time for 99")
+    for counts, said in (((500, 499), "999, and 499 at least"), ((1000, 99), "1099, and 99 at least")):
+        estimate, reason = tail_latency([[1.0] * count for count in counts])
+        needed = "a 99th percentile needs 1000 samples, and 100 a repeat: there was time for "
+        assert (estimate, reason) == (None, needed + said)
+    assert tail_latency([[1.0] * 900, [1.0] * 100])[1] is None
 
 
 # Ratios.

@@ -7,7 +7,7 @@ import pytest
 from physics import Network, World
 from physics_bench import opened
 from physics_device import PhysicalDevice, job
-from physics_sensors import Counter, HostMeter, Power, Prompt
+from physics_sensors import Counted32, Counter, HostMeter, Power, Prompt
 from scipy.stats import binom
 
 from joulefront.config import MeasureConfig
@@ -69,6 +69,18 @@ def test_a_counter_that_wraps_meanwhile_is_no_news(tmp_path):
     found, _ = measured(tmp_path, Counter(range_j=30_000.0, fault=lambda now_s, joules: joules + 29_900.0))
     assert holds(found.energy_j, TRUE_J)
     assert found.set_aside == ()
+
+
+@pytest.mark.parametrize("grade", ["screening", "full"])
+def test_a_counter_of_32_bits_that_wraps_meanwhile_is_no_news_either(tmp_path, grade):
+    """Of microjoules: it begins anew after 4295 J."""
+    from_start, device = measured(tmp_path, Counted32(), grade=grade)
+    begin_s, end_s = max(device.windows, key=lambda window: device.world.energy_j(*window))
+    until_j = device.world.energy_j(0.0, (begin_s + end_s) / 2)
+    wrapping, _ = measured(tmp_path, Counted32(first_j=(1 << 32) * 1e-6 - until_j), grade=grade)
+    assert wrapping.energy_j.value == pytest.approx(from_start.energy_j.value, rel=1e-6)
+    assert holds(wrapping.energy_j, TRUE_J)
+    assert wrapping.set_aside == ()
 
 
 def test_a_counter_that_may_have_wrapped_twice_is_no_measurement(tmp_path):

@@ -109,6 +109,24 @@ def test_other_work_that_comes_and_goes_is_said(tmp_path):
     assert any("other" in warning for warning in found.warnings) or found.set_aside
 
 
+@pytest.mark.parametrize("by_s", [-3600.0, -0.05, 0.05, 3600.0])
+@pytest.mark.parametrize("grade", ["screening", "full"])
+def test_a_time_of_day_that_is_set_meanwhile_is_said_and_is_in_no_sample(tmp_path, grade, by_s):
+    def at(set_s):
+        found, device = measured(tmp_path, World(clock_set=(set_s, by_s)), grade=grade)
+        return found, sum(ran.clock_steps for ran in device.answers)
+
+    assert at(math.inf)[1] == 0
+    tried = [at(set_s) for set_s in np.arange(0.3, 3.0, 0.21)]
+    seen = [found for found, steps in tried if steps]
+    assert len(seen) > 2  # while it warmed up, it does not matter
+    for found in seen:
+        assert any("clock was set meanwhile" in warning for warning in found.warnings)
+    for found, _ in tried:
+        assert holds(found.latency_s, 10e-3)
+        assert 8e-3 < min(map(min, found.repeats_s)) <= max(map(max, found.repeats_s)) < 12e-3
+
+
 @pytest.mark.parametrize(("fate", "error"), [("crash", Crashed), ("hang", Hung)])
 def test_a_network_that_fails_once_is_measured_and_twice_is_blamed(tmp_path, fate, error):
     once = Network(fates=(None, fate))

@@ -3,12 +3,13 @@
 import math
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from adding_a_meter import LIBRARIES, written
-from joulefront.bench import meters
+from joulefront.bench import metering, meters
 from joulefront.config import Plugin
 from joulefront.errors import MeterError
 from joulefront.protocols import PowerMeter
@@ -45,20 +46,20 @@ def made(patch, folder, kind, **arguments):
     return Subject(meter, turns.now_s, turns.pass_by)
 
 
-def joulescope(patch, folder, **arguments):
-    plugged = Plugged(Instrument())
+def joulescope(patch, folder, watts=lambda: WATTS, **arguments):
+    plugged = Plugged(Instrument(power_w=lambda wall_s: watts()))
     patch.setitem(sys.modules, "pyjoulescope_driver", plugged.driver)
     plugged.in_virtual_time(patch)
     meter = meters.build(Plugin(kind="joulescope", **arguments), folder=folder, where="[meter]")
     return Subject(meter, lambda: plugged.raw_s, plugged.pass_by)
 
 
-def csv(patch, folder):
-    (folder / "power.csv").write_text("time_s,power_w\n" + "".join(f"{at / 100},{WATTS}\n" for at in range(3000)))
+def csv(patch, folder, watts=lambda: WATTS):
+    (folder / "power.csv").write_text("time_s,power_w\n" + "".join(f"{at / 100},{watts()}\n" for at in range(3000)))
     return made(patch, folder, "replay", file=str(folder / "power.csv"))
 
 
-def jls(patch, folder):
+def jls(patch, folder, watts=lambda: WATTS):
     from pyjls import DataType, SignalType, Writer
 
     with Writer(str(folder / "power.jls")) as writer:
@@ -66,28 +67,31 @@ def jls(patch, folder):
         writer.signal_def(
             3, source_id=1, signal_type=SignalType.FSR, data_type=DataType.F32, sample_rate=10_000, name="power"
         )
-        writer.fsr_f32(3, 0, np.full(300_000, WATTS, dtype=np.float32))
+        writer.fsr_f32(3, 0, np.full(300_000, watts(), dtype=np.float32))
     return made(patch, folder, "replay", file=str(folder / "power.jls"))
 
 
-def third_party(patch, folder, kind, library, **arguments):
+def third_party(patch, folder, watts, kind, library, **arguments):
     written(folder)
-    for name, module in LIBRARIES[library](lambda: WATTS).items():
+    for name, module in LIBRARIES[library](watts).items():
         patch.setitem(sys.modules, name, module)
     return made(patch, folder, kind, **arguments)
 
 
-METERS = {
-    "joulescope, streaming": lambda patch, folder: joulescope(patch, folder),
-    "joulescope, its own sums": lambda patch, folder: joulescope(patch, folder, mode="statistics"),
+MEASURING = {
+    "joulescope, streaming": joulescope,
+    "joulescope, its own sums": partial(joulescope, mode="statistics"),
     "replay of a CSV file": csv,
     "replay of a JLS file": jls,
+    "ina226": partial(third_party, kind="ina226.py:Ina226", library="smbus2", shunt_ohm=0.01),
+    "scpi": partial(third_party, kind="scpi.py:Scpi", library="pyvisa", address="TCPIP::10.0.0.2::INSTR"),
+    "ppk2": partial(third_party, kind="ppk2.py:Ppk2", library="ppk2_api", port="/dev/ttyACM0"),
+}
+"""What follows ``watts()``, whatever that is."""
+
+METERS = {
+    **{name: partial(make, watts=lambda: WATTS) for name, make in MEASURING.items()},
     "cpu-model": lambda patch, folder: made(patch, folder, "cpu-model", idle_w=1.0, busy_w=3.0),
-    "ina226": lambda patch, folder: third_party(patch, folder, "ina226.py:Ina226", "smbus2", shunt_ohm=0.01),
-    "scpi": lambda patch, folder: third_party(
-        patch, folder, "scpi.py:Scpi", "pyvisa", address="TCPIP::10.0.0.2::INSTR"
-    ),
-    "ppk2": lambda patch, folder: third_party(patch, folder, "ppk2.py:Ppk2", "ppk2_api", port="/dev/ttyACM0"),
 }
 
 
@@ -96,6 +100,32 @@ def subject(request, tmp_path, monkeypatch):
     subject = METERS[request.param](monkeypatch, tmp_path)
     yield subject
     subject.meter.close()
+
+
+FAULTS = {"nothing": 0.0, "less than nothing": -WATTS, "no number": math.nan, "without end": math.inf}
+NO_NUMBERS = ("no number", "without end")
+
+
+@pytest.fixture(params=[
+    (name, fault)
+    for name in MEASURING
+    for fault in FAULTS
+    # The registers of an INA226 are integers, and what comes over the wire from a PPK2 as well.
+    if not (name in ("ina226", "ppk2") and fault in NO_NUMBERS)
+], ids="-".join)  # fmt: skip
+def faulty(request, tmp_path, monkeypatch):
+    name, fault = request.param
+    subject = MEASURING[name](monkeypatch, tmp_path, watts=lambda: FAULTS[fault])
+    yield subject
+    subject.meter.close()
+
+
+def test_what_is_no_power_of_a_device_that_runs_is_an_error_and_never_nothing(faulty):
+    """As the bench asks for it."""
+    with pytest.raises(
+        MeterError, match=r"told -?\d.* J over \d.* s|no numbers?|beyond|went from .* to .* [VA]|cannot be read"
+    ):
+        metering.told(faulty.meter, faulty.recorded())
 
 
 def test_it_says_what_it_is(subject):
