@@ -8,7 +8,9 @@ import pytest
 from command_line import joulefront
 from joulefront import meter_survey as module
 from joulefront.bench.meters.survey import HostMeter
+from joulefront.errors import MeterError
 from joulefront.meter_survey import survey
+from joulefront.records import EnergyWindow
 from joulefront_agent import wire
 from joulefront_agent.wire_energy import Found
 from joulefront_devices.tables import METERS
@@ -134,14 +136,31 @@ def test_a_joulescope_that_is_plugged_in_is_shown_beside_the_device_s_own(there)
     assert rows["cpu-model"]["provenance"] == "estimated"
 
 
-def test_the_host_meter_of_the_file_is_the_one_that_is_used(there, folder):
+def test_the_host_meter_of_the_file_is_the_one_that_is_used_and_was_looked_at(there, folder, monkeypatch, capsys):
+    window = EnergyWindow(3.0, 1.0, 0, 0.05, 0.01, None, 1e-4, 0.0)
+    monkeypatch.setattr(module, "watched", lambda session, meter, watch: (watch, window))
     there.facts = {"sensor": None, "sensor_reason": "the meter is none"}
     (folder / "board.toml").write_text('name = "board"\n[meter]\nkind = "cpu-model"\nidle_w = 2.0\nbusy_w = 6.0\n')
     document = survey("board", Silent())
     assert (document["meter"], document["reason"]) == ("cpu-model", None)
     (used,) = [row for row in document["meters"] if row["used"]]
     assert (used["kind"], used["provenance"], used["reason"]) == ("cpu-model", "estimated", None)
+    assert (used["period_s"], used["resolution"], used["resolution_unit"]) == (0.01, 0.05, "J")
+    joulefront(monkeypatch, "devices", "meters", "board")
+    assert "on this host, cpu-model, estimated, a new value every 10 ms, steps of 50 mJ" in capsys.readouterr().out
     assert [row["kind"] for row in document["meters"]].count("cpu-model") == 1
+
+
+def test_a_host_meter_that_fails_in_a_window_says_so(there, folder, monkeypatch):
+    def fails(session, meter, watch):
+        raise MeterError("the cable was pulled")
+
+    monkeypatch.setattr(module, "watched", fails)
+    there.facts = {"sensor": None, "sensor_reason": "the meter is none"}
+    (folder / "board.toml").write_text('name = "board"\n[meter]\nkind = "cpu-model"\nidle_w = 2.0\nbusy_w = 6.0\n')
+    (used,) = [row for row in survey("board", Silent())["meters"] if row["used"]]
+    assert (used["reason"], used["period_s"], used["resolution"]) == ("the cable was pulled", None, None)
+    assert used["fix"] == f"mend [meter] in {folder / 'board.toml'}, or choose another"
 
 
 def test_a_host_meter_that_is_described_wrongly_says_what_is_wrong(there, folder):

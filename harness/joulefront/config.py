@@ -248,7 +248,7 @@ class StudyConfig(Table):
         strict=False,
         min_length=1,
         description="What to minimise: any that [limits] names. energy_j is left out, with a word, where the device has "
-        "no meter; latency_p99_s takes 100 inferences a repeat, whatever the time.",
+        "no meter; latency_p99_s takes 1,000 inferences, whatever the time.",
     )
     task: Plugin = Field(
         description='The model and its data: mnist5k, digits, fashion_mnist, "package.module:object" or "file.py:object".'

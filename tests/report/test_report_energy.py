@@ -71,6 +71,16 @@ def test_without_a_meter_there_is_a_reason_and_no_zero() -> None:
     assert energy.rows(document) == [("energy", "none: no sensor")]
 
 
+def test_what_reading_the_meter_cost_is_said() -> None:
+    made = measured().energy
+    assert made is not None
+    windows = tuple(replace(window, cost_s=0.05) for window in made.windows)  # of 10 s each
+    words = said(measured(energy=replace(made, windows=windows)))
+    assert words["reading it"] == "took 0.50% of a core meanwhile: that is in the joules"
+    free = tuple(replace(window, cost_s=0.0) for window in made.windows)
+    assert "reading it" not in said(measured(energy=replace(made, windows=free)))
+
+
 def test_net_joules_that_are_not_known_say_why() -> None:
     made = measured().energy
     assert made is not None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from joulefront.bench.statistics import TAIL_SAMPLES
+from joulefront.bench.statistics import TAIL_SAMPLES, TAIL_SAMPLES_A_REPEAT
 from joulefront.config import MeasureConfig
 from joulefront.records import EnergyWindow, Grade
 
@@ -78,8 +78,8 @@ class Plan:
             )
         if not tail:
             return plan
-        samples, all_s = max(plan.samples, TAIL_SAMPLES), plan.time_s / plan.repeats / 2
-        return replace(plan, samples=samples, sample_s=all_s, tail_s=config.timeout_s)
+        samples = max(plan.samples, TAIL_SAMPLES_A_REPEAT, math.ceil(TAIL_SAMPLES / plan.repeats))
+        return replace(plan, samples=samples, sample_s=plan.time_s / plan.repeats / 2, tail_s=config.timeout_s)
 
     @property
     def most_set_aside(self) -> int:

@@ -18,8 +18,8 @@ from scipy.special import stdtrit
 from joulefront import estimates
 from joulefront.records import Estimate
 
-TAIL_SAMPLES = 100
-"""So many samples a repeat needs for its 99th percentile."""
+TAIL_SAMPLES, TAIL_SAMPLES_A_REPEAT = 1_000, 100
+"""So many samples the 99th percentile needs: of all repeats, and of each."""
 
 LEAST_REPEATS = 4
 """With fewer, a drift or one disturbed repeat cannot be told from noise."""
@@ -70,11 +70,15 @@ def median_latency(repeats_s: Sequence[Sequence[float]]) -> Estimate:
 def tail_latency(repeats_s: Sequence[Sequence[float]]) -> tuple[Estimate | None, str | None]:
     """The 99th percentile of the latency of one inference, in s, as ``of_repeats`` estimates it from each repeat's.
 
-    Nothing, with the reason, where a repeat has fewer than TAIL_SAMPLES samples: one in a hundred is then not seen.
+    Nothing, with the reason, of fewer than TAIL_SAMPLES samples, or of fewer than TAIL_SAMPLES_A_REPEAT in one of the repeats:
+    one in a hundred is then hardly seen.
     """
-    fewest = min(len(samples) for samples in repeats_s)
-    if fewest < TAIL_SAMPLES:
-        return None, f"a 99th percentile needs {TAIL_SAMPLES} samples a repeat, and there was time for {fewest}"
+    counts = [len(samples) for samples in repeats_s]
+    if sum(counts) < TAIL_SAMPLES or min(counts) < TAIL_SAMPLES_A_REPEAT:
+        return None, (
+            f"a 99th percentile needs {TAIL_SAMPLES} samples, and {TAIL_SAMPLES_A_REPEAT} a repeat: there was time for "
+            f"{sum(counts)}, and {min(counts)} at least"
+        )
     return of_repeats([float(np.quantile(samples, 0.99)) for samples in repeats_s]), None
 
 

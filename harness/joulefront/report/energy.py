@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -106,6 +107,9 @@ def _meter(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("meter", metered({**made, "name": made["meter"]})),
         ("windows", f"{len(count)} of {_span(count)}{baselines}"),
     ]
+    if cost_s := math.fsum(window["cost_s"] for window in count):
+        share = cost_s / math.fsum(window["window_s"] for window in count)
+        said.append(("reading it", f"took {share:.2%} of a core meanwhile: that is in the joules"))
     if made["parts"]:
         parts = ", ".join(f"{name} {share:.2%}" for name, share in made["parts"].items())
         said.append(("interval from", f"{parts} (halves, as shares of the value, in quadrature)"))

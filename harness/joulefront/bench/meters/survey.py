@@ -16,7 +16,8 @@ from joulefront.records import Provenance
 class HostMeter:
     """A meter that there is, or a ``kind`` that cannot be used, with the ``reason`` and what would ``fix`` it.
 
-    ``period_s`` is the time between two of its updates, in s, None where that depends on what it is given.
+    ``period_s`` is the time between two of its updates, in s, None where that depends on what it is given, and
+    ``resolution_j`` one step of its joules, None where it did not show.
     """
 
     name: str
@@ -24,6 +25,7 @@ class HostMeter:
     covers: str
     provenance: Provenance
     period_s: float | None = None
+    resolution_j: float | None = None
     reason: str | None = None
     fix: str | None = None
 
