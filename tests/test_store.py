@@ -191,7 +191,7 @@ def test_decisions_are_told_by_name(tmp_path: Path) -> None:
 def test_another_study_is_refused_and_what_changed_is_said(tmp_path: Path) -> None:
     Store.create_or_resume(tmp_path / "x", TEXT, "study.toml").close()
     Store.create_or_resume(tmp_path / "x", TEXT + "\n# a comment changes nothing\n", "study.toml").close()
-    with pytest.raises(ConfigError, match=r"holds another study: measure.repeats was 4, is 9; search.seed was 0, is 1"):
+    with pytest.raises(ConfigError, match=r"holds another study: measure.repeats was 5, is 9; search.seed was 0, is 1"):
         Store.create_or_resume(tmp_path / "x", TEXT + "[search]\nseed = 1\n[measure]\nrepeats = 9\n", "study.toml")
 
 

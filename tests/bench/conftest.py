@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 from time import monotonic
@@ -13,6 +14,7 @@ from joulefront.config import MeasureConfig
 from joulefront.records import Array, Job
 from joulefront_agent import wire
 from joulefront_devices.device import Device
+from joulescopes import Plugged
 
 MISBEHAVIOURS = {
     "crash": "*(volatile int *)0 = 1;",
@@ -135,3 +137,16 @@ def open_bench(monkeypatch):
         return Bench(Device(name="scripted"), MeasureConfig(**{"repeats": 3, **config}), 1)
 
     return opened
+
+
+@pytest.fixture
+def plug(monkeypatch):
+    """Instruments plugged in, in virtual time."""
+
+    def plugged(*instruments, generation="2.5"):
+        made = Plugged(*instruments, generation=generation)
+        monkeypatch.setitem(sys.modules, "pyjoulescope_driver", made.driver)
+        made.in_virtual_time(monkeypatch)
+        return made
+
+    return plugged
