@@ -1,14 +1,17 @@
 """What could measure a device: its own sensors and the host's meters, each with what it covers, or why not and the fix."""
 
 import json
+import sys
 from contextlib import contextmanager
 
 import pytest
 
 from command_line import joulefront
 from joulefront import meter_survey as module
+from joulefront.bench.meters.look import Seen
 from joulefront.bench.meters.survey import HostMeter
-from joulefront.errors import MeterError
+from joulefront.bench.meters.survey import survey as host_meters
+from joulefront.errors import AgentDied, MeterError
 from joulefront.meter_survey import survey
 from joulefront.records import EnergyWindow
 from joulefront_agent import wire
@@ -20,13 +23,21 @@ TOTAL = Found("hwmon:ina3221/VDD_IN", "module input VDD_IN", "power", True, 0.00
 PACKAGE = Found(
     "rapl", "processor packages", "counter", False, 1e-3, None, 1e-5, "only root may read it", "sudo chmod a+r X"
 )
-SCOPE = HostMeter("joulescope:u/js220/1", "joulescope", "behind the plug", "measured", 0.1)
+SCOPE = HostMeter(
+    "joulescope:u/js220/1",
+    "joulescope",
+    "behind the plug",
+    "measured",
+    seen=Seen(unseen={"read_s": "it is not opened"}),
+)
 NO_SCOPE = HostMeter(
     "joulescope", "joulescope", "behind the plug", "measured", reason="none is there", fix="plug it in"
 )
 MODEL = HostMeter(
     "cpu-model", "cpu-model", "what its powers cover", "estimated", reason="it is given none", fix="write them"
 )
+
+MODELLED = 'name = "board"\n[meter]\nkind = "cpu-model"\nidle_w = 2.0\nbusy_w = 6.0\n'
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +92,7 @@ def test_each_meter_is_a_row_with_all_that_is_known_of_it(there):
         "resolution": 0.008,
         "resolution_unit": "W",
         "read_s": 2e-4,
+        "unseen": {},
         "reason": None,
         "fix": None,
     }
@@ -96,7 +108,7 @@ def test_people_read_fixes_that_they_can_copy(there, monkeypatch, capsys):
     assert f"    fix: {long}\n" in shown
     assert "\x1b" not in shown
     assert f"{TOTAL.name}  (used, auto)\n    module input VDD_IN\n" in shown
-    assert "power, measured, a new value every 6.6 ms, steps of 8 mW, a read takes 0.2 ms" in shown
+    assert "power, measured, a new value every 6.6 ms, steps of 8 mW, a read takes 200 µs" in shown
     assert "cannot be used on this host: none is there\n    fix: plug it in" in shown
     assert joulefront(monkeypatch, "devices", "meters", "board", "--json") == 0
     assert json.loads(capsys.readouterr().out)["meters"][1]["fix"] == long
@@ -114,7 +126,12 @@ def test_an_agent_that_fails_at_it_is_one_message(there, monkeypatch, capsys):
 def test_what_did_not_show_is_left_out_and_is_no_zero(there, monkeypatch, capsys):
     there.found = (Found("supply:bat", "a battery", "power", False, None, None, 3e-3, None, None),)
     assert joulefront(monkeypatch, "devices", "meters", "board") == 0
-    assert "    power, measured, a read takes 3 ms\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "    power, measured, a read takes 3 ms\n" in shown
+    assert "    not known: how often it has a new value: its value changed too seldom while it was looked at\n" in shown
+    assert "    not known: its steps: its value did not change while it was looked at" in shown
+    row = survey("board", Silent())["meters"][0]
+    assert (row["period_s"], row["resolution"], sorted(row["unseen"])) == (None, None, ["period_s", "resolution"])
 
 
 def test_a_simulated_device_s_sensors_say_so(there):
@@ -132,7 +149,8 @@ def test_a_device_without_a_meter_says_why(there, monkeypatch, capsys):
 def test_a_joulescope_that_is_plugged_in_is_shown_beside_the_device_s_own(there):
     there.host = (SCOPE, MODEL)
     rows = {row["name"]: row for row in survey("board", Silent())["meters"]}
-    assert (rows[SCOPE.name]["place"], rows[SCOPE.name]["period_s"], rows[SCOPE.name]["reason"]) == ("host", 0.1, None)
+    assert (rows[SCOPE.name]["place"], rows[SCOPE.name]["read_s"], rows[SCOPE.name]["reason"]) == ("host", None, None)
+    assert rows[SCOPE.name]["unseen"] == {"read_s": "it is not opened"}
     assert rows["cpu-model"]["provenance"] == "estimated"
 
 
@@ -140,27 +158,71 @@ def test_the_host_meter_of_the_file_is_the_one_that_is_used_and_was_looked_at(th
     window = EnergyWindow(3.0, 1.0, 0, 0.05, 0.01, None, 1e-4, 0.0)
     monkeypatch.setattr(module, "watched", lambda session, meter, watch: (watch, window))
     there.facts = {"sensor": None, "sensor_reason": "the meter is none"}
-    (folder / "board.toml").write_text('name = "board"\n[meter]\nkind = "cpu-model"\nidle_w = 2.0\nbusy_w = 6.0\n')
+    (folder / "board.toml").write_text(MODELLED)
     document = survey("board", Silent())
     assert (document["meter"], document["reason"]) == ("cpu-model", None)
     (used,) = [row for row in document["meters"] if row["used"]]
     assert (used["kind"], used["provenance"], used["reason"]) == ("cpu-model", "estimated", None)
     assert (used["period_s"], used["resolution"], used["resolution_unit"]) == (0.01, 0.05, "J")
     joulefront(monkeypatch, "devices", "meters", "board")
-    assert "on this host, cpu-model, estimated, a new value every 10 ms, steps of 50 mJ" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "on this host, cpu-model, estimated, a new value every 10 ms, steps of 50 mJ" in shown
+    assert "not known: what a read takes: nothing is asked: it is computed" in shown
     assert [row["kind"] for row in document["meters"]].count("cpu-model") == 1
 
 
-def test_a_host_meter_that_fails_in_a_window_says_so(there, folder, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MeterError("the cable was pulled"), "the cable was pulled"),
+        (wire.Failure("AgentError", "no window"), "no window"),
+        (OSError("I/O error"), "OSError: I/O error"),  # of a class of the user's
+    ],
+)
+def test_a_host_meter_that_fails_in_a_window_says_so_and_what_to_do(there, folder, monkeypatch, error, reason):
+    failing(monkeypatch, error)
+    there.facts = {"sensor": None, "sensor_reason": "the meter is none"}
+    (folder / "board.toml").write_text(MODELLED)
+    (used,) = [row for row in survey("board", Silent())["meters"] if row["used"]]
+    assert reason in used["reason"]
+    assert (used["period_s"], used["resolution"], used["read_s"], used["unseen"]) == (None, None, None, {})
+    assert used["fix"] == f"mend it or [meter] in {folder / 'board.toml'}, or choose another"
+
+
+def test_a_device_that_is_lost_meanwhile_is_no_fault_of_its_meter(there, folder, monkeypatch):
+    failing(monkeypatch, AgentDied("the agent is gone"))
+    there.facts = {"sensor": None, "sensor_reason": "the meter is none"}
+    (folder / "board.toml").write_text(MODELLED)
+    with pytest.raises(AgentDied, match="the agent is gone"):
+        survey("board", Silent())
+
+
+def test_a_joulescope_that_cannot_be_had_is_told_with_the_fix_for_that(there, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyjoulescope_driver", None)
+    there.host = host_meters()
+    there.facts = {"sensor": None, "sensor_reason": "the meter is none"}
+    (folder / "board.toml").write_text('name = "board"\n[meter]\nkind = "joulescope"\n')
+    (used,) = [row for row in survey("board", Silent())["meters"] if row["used"]]
+    assert "not installed" in used["reason"]
+    assert used["fix"] == "pip install 'joulefront[joulescope]'"
+
+
+def failing(monkeypatch, error):
     def fails(session, meter, watch):
-        raise MeterError("the cable was pulled")
+        raise error
 
     monkeypatch.setattr(module, "watched", fails)
-    there.facts = {"sensor": None, "sensor_reason": "the meter is none"}
-    (folder / "board.toml").write_text('name = "board"\n[meter]\nkind = "cpu-model"\nidle_w = 2.0\nbusy_w = 6.0\n')
-    (used,) = [row for row in survey("board", Silent())["meters"] if row["used"]]
-    assert (used["reason"], used["period_s"], used["resolution"]) == ("the cable was pulled", None, None)
-    assert used["fix"] == f"mend [meter] in {folder / 'board.toml'}, or choose another"
+
+
+def test_kinds_that_are_not_there_are_a_line_each(there, monkeypatch, capsys):
+    why = "/sys/class/powercap has no RAPL package zone"
+    there.facts = {"sensor": None, "sensor_reason": f"no energy sensor: {why}; and so on"}
+    there.found = (Found("rapl", "", "power", False, None, None, None, why, None),)
+    joulefront(monkeypatch, "devices", "meters", "board")
+    shown = capsys.readouterr().out
+    assert f"not there\n    rapl: {why}\n" in shown
+    assert "none is used: no energy sensor: rapl is not there; and so on" in shown
+    assert "To choose one" not in shown
 
 
 def test_a_host_meter_that_is_described_wrongly_says_what_is_wrong(there, folder):

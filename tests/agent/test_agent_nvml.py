@@ -33,7 +33,7 @@ def gpu(tmp_path, monkeypatch):
 
 def test_a_gpu_is_a_counter_and_never_all_that_the_machine_takes(gpu):
     root = gpu(FakeNvml())
-    (found,) = sensors.survey(root)
+    (found, *_) = sensors.survey(root)
     assert (found.name, found.kind, found.resolution, found.auto) == ("nvml", "counter", 1e-3, False)
     assert found.covers == "GPU 0, NVIDIA H100: its board alone, without the processor"
     assert sensors.find(root, "auto")[0] is None

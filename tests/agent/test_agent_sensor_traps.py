@@ -117,7 +117,7 @@ def test_a_channel_without_a_wire_is_no_meter(tmp_path, name):
     root = write(tmp_path, JETSON_AGX_ORIN)
     assert name not in sensors.names(root)
     assert sensors.find(root, name)[0] is None
-    told = [found.reason for found in sensors.survey(root) if found.reason]
+    told = [found.reason for found in sensors.survey(root) if found.reason and found.covers]
     assert told == ["nothing is wired to it: it is labelled NC"] * 2
 
 
@@ -159,8 +159,8 @@ def test_volts_and_amperes_of_one_place_are_but_are_no_total(tmp_path):
 def test_a_counter_stands_for_its_chip_and_its_power_has_a_name(tmp_path):
     root = write(tmp_path, COUNTING)
     assert sensors.names(root) == ["hwmon:vexpress", "hwmon:vexpress/power1"]
-    assert [found.kind for found in sensors.survey(root)] == ["counter", "power"]
-    (counter, _) = sensors.survey(root)
+    (counter, power, *_) = sensors.survey(root)
+    assert (counter.kind, power.kind) == ("counter", "power")
     assert (counter.resolution, counter.auto) == (1e-6, True)
 
 
@@ -225,10 +225,20 @@ def test_a_devices_file_knows_the_same_names():
     assert [*sensors.KINDS] == [name for name in tables.METERS if name not in ("auto", "none")]
 
 
+def test_kinds_that_are_not_there_at_all_are_listed_last_with_the_reason(tmp_path):
+    root = write(tmp_path, BREAKOUT)
+    meters, absent = ([one for one in sensors.survey(root) if bool(one.covers) is whole] for whole in (True, False))
+    assert [one.name for one in absent] == ["rapl", "iio", "nvml", "supply"]
+    assert sensors.survey(root)[-4:] == tuple(absent)
+    assert {one.name.partition(":")[0] for one in meters} == {"hwmon", "pmic"}
+    assert absent[0].reason == "/sys/class/powercap has no RAPL package zone, as on virtual machines and ARM"
+    assert all(one.reason and not one.fix and not one.auto for one in absent)
+
+
 def test_kinds_whose_driver_hangs_are_listed_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(sensors, "STUCK_S", 0.05)
     monkeypatch.setitem(sensors.KINDS, "iio", lambda _: time.sleep(1.0))
-    (found,) = sensors.survey(tmp_path)
+    (found, *_) = sensors.survey(tmp_path)
     assert (found.name, found.reason) == (
         "iio",
         "the energy sensors do not answer: they took more than 0.05 s to be read",
@@ -240,5 +250,5 @@ def test_a_meter_that_cannot_be_read_when_looked_at_is_unusable(tmp_path, monkey
     monkeypatch.setattr(
         probe, "probe", lambda meter: (_ for _ in ()).throw(sensors.Failure("MeterError", "it reads nan"))
     )
-    (found, _) = sensors.survey(root)
+    (found, *_) = sensors.survey(root)
     assert (found.name, found.reason, found.auto) == ("hwmon:ina226", "it reads nan", False)

@@ -297,9 +297,16 @@ def found(kind):
 def test_what_is_plugged_in_is_found(monkeypatch):
     plugged = Plugged(Instrument("u/js220/000123"), Instrument("u/js110/7"))
     monkeypatch.setitem(sys.modules, "pyjoulescope_driver", plugged.driver)
-    seen = [(row.name, row.period_s, row.reason) for row in meters.survey() if row.kind == "joulescope"]
-    assert seen == [("joulescope:u/js110/7", 1e-4, None), ("joulescope:u/js220/000123", 1e-4, None)]
+    rows = [row for row in meters.survey() if row.kind == "joulescope"]
+    assert [(row.name, row.reason) for row in rows] == [
+        ("joulescope:u/js110/7", None),
+        ("joulescope:u/js220/000123", None),
+    ]
     assert plugged.finalized == 1
+    # It is not opened, so that nothing is known of it, and what it supplies goes on.
+    assert {row.seen.period_s for row in rows} == {None}
+    assert all("only where a device's file names it" in row.seen.unseen["period_s"] for row in rows)
+    assert not any(one.opened for one in plugged.instruments.values())
 
 
 def test_what_is_not_plugged_in_says_what_to_do(monkeypatch):

@@ -69,6 +69,20 @@ def test_the_table_has_a_column_for_each(results: Results) -> None:
     assert f"{memory} ±25.0%" in text
 
 
+def test_a_measurement_has_one_99th_percentile_or_none(results: Results) -> None:
+    found = results.front[0].measurement
+    assert found is not None
+    assert found.latency_p99_s is not None
+    document = documents.measurement("board", found)
+    assert document["latency_s"]["p99"] == document["latency_p99_s"]["median"] == found.latency_p99_s.value
+    # Of many samples, too, where one repeat has too few.
+    without = replace(
+        found, latency_p99_s=None, latency_p99_reason="50 of one", repeats_s=((1e-3,) * 2000, (1e-3,) * 50)
+    )
+    document = documents.measurement("board", without)
+    assert (document["latency_s"]["p99"], document["latency_p99_reason"]) == (None, "50 of one")
+
+
 def test_the_document_has_all_of_them_in_si_units(results: Results) -> None:
     point = documents.front(results)["front"][0]
     trial = results.front[0]

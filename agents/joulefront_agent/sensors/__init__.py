@@ -63,8 +63,12 @@ def names(root: Path) -> list[str]:
 
 
 def survey(root: Path) -> tuple[Found, ...]:
-    """Every meter that the machine has or might have, looked at for a moment, with what keeps it from being used."""
+    """Every meter that the machine has or might have, looked at for a moment, with what keeps it from being used.
+
+    Last come the kinds of which there is none: they cover nothing, and have the reason alone.
+    """
     found: list[Found] = []
+    absent: list[Found] = []
     auto: Meter | None = None
     chosen = False
     for kind, look in KINDS.items():
@@ -82,7 +86,9 @@ def survey(root: Path) -> tuple[Found, ...]:
             Found(item.name, item.covers, item.kind, False, None, None, None, item.reason, item.fix)
             for item in looked.unusable
         ]
-    return tuple(found)
+        if not (looked.meters or looked.unusable):
+            absent.append(Found(kind, "", "power", False, None, None, None, looked.absent, None))
+    return (*found, *absent)
 
 
 def _fitting(looked: Looked, meter: str) -> list[Meter]:

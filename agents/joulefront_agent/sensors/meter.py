@@ -51,7 +51,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Looked:
-    """What one kind of sensors has. ``absent`` says that there is none at all, "" where nobody would expect one."""
+    """What one kind of sensors has. ``absent`` says why there is none at all, where there is none."""
 
     meters: Sequence[Meter] = ()
     unusable: Sequence[Unusable] = ()

@@ -16,8 +16,6 @@ from joulefront.report.estimated import estimated
 from joulefront.report.pruned import pruned
 from joulefront.results import Results
 
-_P99_SAMPLES = 1_000
-
 
 def front(results: Results) -> dict[str, Any]:
     """A study's front, as ``joulefront front --json`` prints it: the settled one, or the search's while it goes on."""
@@ -125,7 +123,7 @@ def measurement(device: str, measured: Measurement) -> dict[str, Any]:
             "interval": [measured.latency_s.low, measured.latency_s.high],
             "indicative": measured.latency_s.indicative,
             "p90": float(np.quantile(samples_s, 0.9)),
-            "p99": float(np.quantile(samples_s, 0.99)) if len(samples_s) >= _P99_SAMPLES else None,
+            "p99": measured.latency_p99_s.value if measured.latency_p99_s else None,
             "samples": len(samples_s),
         },
         "energy_j": estimated(measured.energy_j),

@@ -6,17 +6,28 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+_FIGURES = {"period_s": "how often it has a new value", "resolution": "its steps", "read_s": "what a read takes"}
+_PREFIXES = ((1.0, ""), (1e3, "m"), (1e6, "µ"), (1e9, "n"))
+
 
 def found(document: Mapping[str, Any]) -> str:
     """The document of ``joulefront devices meters``: each meter, those that cannot be used with their fix."""
     lines = [_title(document)]
-    for meter in document["meters"]:
+    absent = [meter for meter in document["meters"] if _is_absent(meter)]
+    meters = [meter for meter in document["meters"] if not _is_absent(meter)]
+    for meter in meters:
         marks = [word for word in ("used", "auto") if meter[word]]
         lines.append("  ".join([meter["name"], *([f"({', '.join(marks)})"] if marks else [])]))
         lines += [f"    {text}" for text in (_usable(meter) if meter["reason"] is None else _unusable(meter))]
-    if document["reason"] and not any(meter["used"] for meter in document["meters"]):
-        lines.append(f"none is used: {document['reason']}")
-    lines.append(f"To choose one: joulefront devices edit {document['device']} --meter NAME")
+    if absent:
+        lines.append("not there")
+        lines += [f"    {meter['name']}: {meter['reason']}" for meter in absent]
+    if (why := document["reason"]) and not any(meter["used"] for meter in meters):
+        for meter in absent:
+            why = why.replace(meter["reason"], f"{meter['name']} is not there")
+        lines.append(f"none is used: {why}")
+    if any(meter["place"] == "device" and not (meter["reason"] or meter["used"]) for meter in meters):
+        lines.append(f"To choose one: joulefront devices edit {document['device']} --meter NAME")
     return "\n".join(lines)
 
 
@@ -63,6 +74,11 @@ def forgotten(document: Mapping[str, Any]) -> str:
     )
 
 
+def _is_absent(meter: Mapping[str, Any]) -> bool:
+    """Whether the device has nothing of that kind."""
+    return not meter["covers"] and meter["fix"] is None
+
+
 def _title(document: Mapping[str, Any]) -> str:
     known = document["calibration"]
     factor = f"; joules of {known['meter']} are multiplied by {known['factor']:.4g}" if known else ""
@@ -72,12 +88,16 @@ def _title(document: Mapping[str, Any]) -> str:
 def _usable(meter: Mapping[str, Any]) -> list[str]:
     unit = meter["resolution_unit"]
     seen = [
-        _thousandths("a new value every", meter["period_s"], "ms"),
-        _thousandths("steps of", meter["resolution"], f"m{unit}"),
-        _thousandths("a read takes", meter["read_s"], "ms"),
+        _small("a new value every", meter["period_s"], "s"),
+        _small("steps of", meter["resolution"], unit),
+        _small("a read takes", meter["read_s"], "s"),
     ]
     where = "on this host, " if meter["place"] == "host" else ""
-    return [meter["covers"], ", ".join([f"{where}{meter['kind']}, {meter['provenance']}", *filter(None, seen)])]
+    said = [meter["covers"], ", ".join([f"{where}{meter['kind']}, {meter['provenance']}", *filter(None, seen)])]
+    reasons: dict[str, list[str]] = {}
+    for name, why in meter["unseen"].items():
+        reasons.setdefault(why, []).append(_FIGURES[name])
+    return [*said, *(f"not known: {' and '.join(names)}: {why}" for why, names in reasons.items())]
 
 
 def _unusable(meter: Mapping[str, Any]) -> list[str]:
@@ -86,6 +106,9 @@ def _unusable(meter: Mapping[str, Any]) -> list[str]:
     return [*said, f"fix: {meter['fix']}"] if meter["fix"] else said
 
 
-def _thousandths(what: str, value: float | None, unit: str) -> str:
+def _small(what: str, value: float | None, unit: str) -> str:
     """Nothing of what did not show while it was looked at."""
-    return "" if value is None else f"{what} {value * 1e3:.3g} {unit}"
+    if value is None:
+        return ""
+    factor, prefix = next(((by, sign) for by, sign in _PREFIXES if value * by >= 1), _PREFIXES[-1])
+    return f"{what} {value * factor:.3g} {prefix}{unit}"

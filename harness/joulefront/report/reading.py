@@ -8,8 +8,8 @@ provenance: Measured: read on the device by its clock and its meter. Simulated: 
 latency: The median time of one inference by the runtime's own timer: the median of the repeats' medians.
 interval of latency: 95 %, from the spread between the repeats' medians around a straight line through them (Student's t
   on the median; a steady drift is taken out). It says how well that session knows the median, not what another day brings.
-latency p99: The 99th percentile of each repeat's inferences, 100 or more of them: the median of the repeats', and the
-  interval from their spread, as of the latency.
+latency p99: The 99th percentile of each repeat's inferences: the median of the repeats', and the interval from their spread,
+  as of the latency. There is none of fewer than 1,000 inferences, 100 of each repeat.
 peak memory: The most that loading the network and running it adds to its process: pages of its own, and those of the
   library that were touched. While TVM loads a library, it holds the weights several times. The kernel counts in batches, so
   that about a tenth of a megabyte is noise.

@@ -29,8 +29,10 @@ class Sampling(ABC):
     provenance: Provenance = "measured"
 
     def __init__(self, period_s: float, resolution_w: float = 0.0, gain: float | None = None) -> None:
-        self._period_s, self._resolution_w, self._gain = period_s, resolution_w, gain
+        self.period_s, self.resolution_w, self._gain = period_s, resolution_w, gain
+        self.every_s = period_s  # how often it is asked
         self._samples: list[tuple[float, float]] = []
+        self._reads_s: list[float] = []
         self._error: str | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -41,7 +43,7 @@ class Sampling(ABC):
 
     def begin(self) -> None:
         """See PowerMeter."""
-        self._samples, self._error = [], None
+        self._samples, self._reads_s, self._error = [], [], None
         self._ended.clear()
         self._sample()  # before the window, so that its beginning lies between two samples
         self._thread = threading.Thread(target=self._go_on, name=f"joulefront-{self.name}", daemon=True)
@@ -65,7 +67,7 @@ class Sampling(ABC):
                 f"{self.name}: {inside} samples in the window are too few; give it longer windows ([measure] energy_s)"
             )
         times_s, watts = np.array(self._samples, dtype=np.float64).reshape(-1, 2).T
-        energy_j = Trace(self.name, times_s, watts, _MOST_PERIODS * self._period_s).energy_j(
+        energy_j = Trace(self.name, times_s, watts, _MOST_PERIODS * self.period_s).energy_j(
             stretch.begin_s, stretch.end_s
         )
         window_s = stretch.end_s - stretch.begin_s
@@ -77,19 +79,23 @@ class Sampling(ABC):
             energy_j,
             window_s,
             stretch.inferences,
-            self._resolution_w * window_s,
-            self._period_s,
+            self.resolution_w * window_s,
+            self.period_s,
             self._gain,
             stretch.edges_s,
             0.0,
         )
+
+    def heard(self) -> tuple[list[tuple[float, float]], list[float]]:
+        """What was recorded: times in s with the power in W, and how long each answer took, in s."""
+        return self._samples, self._reads_s
 
     def close(self) -> None:
         """See PowerMeter."""
         self._ended.set()
 
     def _go_on(self) -> None:
-        while self._error is None and not self._ended.wait(self._period_s):
+        while self._error is None and not self._ended.wait(self.every_s):
             self._sample()
 
     def _sample(self) -> None:
@@ -100,7 +106,9 @@ class Sampling(ABC):
         except Exception as error:  # noqa: BLE001 -- somebody else's code, in a thread that nobody watches
             self._error = f"{self.name} cannot be read: {type(error).__name__}: {error}"
             return
-        self._samples.append(((asked_s + clock_gettime(CLOCK_MONOTONIC_RAW)) / 2, watts))
+        told_s = clock_gettime(CLOCK_MONOTONIC_RAW)
+        self._samples.append(((asked_s + told_s) / 2, watts))
+        self._reads_s.append(told_s - asked_s)
 
     def _stop(self) -> None:
         self._ended.set()

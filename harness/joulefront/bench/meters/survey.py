@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from joulefront.bench.meters import joulescope_driver
 from joulefront.bench.meters.cpu_model import CpuModel
-from joulefront.bench.meters.joulescope import COVERS, RATE_HZ, Joulescope
+from joulefront.bench.meters.joulescope import COVERS, Joulescope
+from joulefront.bench.meters.look import Seen
 from joulefront.bench.meters.replay import Replay
 from joulefront.errors import ConfigError, MeterError
 from joulefront.records import Provenance
+
+# Opening one sets its ranges: what it supplies might notice.
+_NOT_OPENED = "it is opened only where a device's file names it"
 
 
 @dataclass(frozen=True, slots=True)
 class HostMeter:
     """A meter that there is, or a ``kind`` that cannot be used, with the ``reason`` and what would ``fix`` it.
 
-    ``period_s`` is the time between two of its updates, in s, None where that depends on what it is given, and
-    ``resolution_j`` one step of its joules, None where it did not show.
+    ``seen`` is what a look at it showed.
     """
 
     name: str
     kind: str
     covers: str
     provenance: Provenance
-    period_s: float | None = None
-    resolution_j: float | None = None
     reason: str | None = None
     fix: str | None = None
+    seen: Seen = field(default_factory=Seen)
 
 
 def survey() -> tuple[HostMeter, ...]:
@@ -69,13 +71,13 @@ def _joulescopes() -> tuple[HostMeter, ...]:
         reason, fix = str(error), f"python -m pyjoulescope_driver scan says more; {joulescope_driver.RULES}"
     if not paths:
         return (HostMeter("joulescope", "joulescope", COVERS, Joulescope.provenance, reason=reason, fix=fix),)
-    return tuple(_seen(path) for path in paths)
+    return tuple(_plugged_in(path) for path in paths)
 
 
-def _seen(path: str) -> HostMeter:
-    seen = HostMeter(f"joulescope:{path}", "joulescope", COVERS, Joulescope.provenance, 1 / RATE_HZ)
+def _plugged_in(path: str) -> HostMeter:
+    found = HostMeter(f"joulescope:{path}", "joulescope", COVERS, Joulescope.provenance)
     try:
         joulescope_driver.model_of(path)
     except MeterError as error:
-        return replace(seen, period_s=None, reason=str(error), fix="python -m pyjoulescope_driver program")
-    return seen
+        return replace(found, reason=str(error), fix="python -m pyjoulescope_driver program")
+    return replace(found, seen=Seen(unseen=dict.fromkeys(("period_s", "resolution", "read_s"), _NOT_OPENED)))
