@@ -28,7 +28,7 @@ SCOPE = HostMeter(
     "joulescope",
     "behind the plug",
     "measured",
-    seen=Seen(unseen={"read_s": "it is not opened"}),
+    seen=Seen(unseen={"read_s": "it is not opened"}, doubt="slow"),
 )
 NO_SCOPE = HostMeter(
     "joulescope", "joulescope", "behind the plug", "measured", reason="none is there", fix="plug it in"
@@ -93,6 +93,7 @@ def test_each_meter_is_a_row_with_all_that_is_known_of_it(there):
         "resolution_unit": "W",
         "read_s": 2e-4,
         "unseen": {},
+        "doubt": None,
         "reason": None,
         "fix": None,
     }
@@ -146,11 +147,13 @@ def test_a_device_without_a_meter_says_why(there, monkeypatch, capsys):
     assert "none is used: no energy sensor: none" in capsys.readouterr().out
 
 
-def test_a_joulescope_that_is_plugged_in_is_shown_beside_the_device_s_own(there):
+def test_a_joulescope_that_is_plugged_in_is_shown_beside_the_device_s_own(there, monkeypatch, capsys):
     there.host = (SCOPE, MODEL)
     rows = {row["name"]: row for row in survey("board", Silent())["meters"]}
     assert (rows[SCOPE.name]["place"], rows[SCOPE.name]["read_s"], rows[SCOPE.name]["reason"]) == ("host", None, None)
-    assert rows[SCOPE.name]["unseen"] == {"read_s": "it is not opened"}
+    assert (rows[SCOPE.name]["unseen"], rows[SCOPE.name]["doubt"]) == ({"read_s": "it is not opened"}, "slow")
+    joulefront(monkeypatch, "devices", "meters", "board")
+    assert "    warning: slow\n    not known: what a read takes: it is not opened\n" in capsys.readouterr().out
     assert rows["cpu-model"]["provenance"] == "estimated"
 
 

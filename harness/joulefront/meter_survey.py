@@ -81,6 +81,7 @@ def _on_device(meter: Found, facts: Mapping[str, Any], provenance: str) -> dict[
         "resolution_unit": _UNITS[meter.kind] if meter.resolution is not None else None,
         "read_s": meter.read_s,
         "unseen": {} if meter.reason else {name: why for name, why in _UNSEEN.items() if getattr(meter, name) is None},
+        "doubt": None,
         "reason": meter.reason,
         "fix": meter.fix,
     }

@@ -59,12 +59,18 @@ def scpi(seen, watts, **arguments):
     return seen("scpi.py:Scpi", "pyvisa", watts, address="TCPIP::10.0.0.2::INSTR", **arguments)
 
 
-def test_a_meter_that_is_slower_than_its_class_says_shows_it(seen):
-    found, _ = scpi(seen, lambda now_s: 3.0 + 0.25 * (int(now_s / 0.15) % 4), period_s=0.1)
+def test_what_shows_is_what_the_meter_does(seen):
+    found, _ = scpi(seen, lambda now_s: 3.0 + 0.25 * (int(now_s / 0.15) % 4), period_s=0.12)
     assert found.period_s == pytest.approx(0.15, abs=0.013)
     assert (found.resolution, found.resolution_unit) == (0.25, "W")
     assert found.read_s == pytest.approx(2e-3)
-    assert found.unseen == {}
+    assert (found.unseen, found.doubt) == ({}, None)
+
+
+def test_a_meter_that_is_slower_than_its_class_says_is_doubtful(seen):
+    found, _ = scpi(seen, lambda now_s: 3.0 + 0.25 * (int(now_s / 0.2) % 4), period_s=0.1)
+    assert found.period_s == pytest.approx(0.2, abs=0.013)
+    assert found.doubt == "its class says 100 ms: correct period_s, or the joules' intervals are too narrow"
 
 
 def test_a_slow_meter_is_looked_at_for_a_dozen_of_its_updates(seen):

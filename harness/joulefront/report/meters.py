@@ -94,6 +94,8 @@ def _usable(meter: Mapping[str, Any]) -> list[str]:
     ]
     where = "on this host, " if meter["place"] == "host" else ""
     said = [meter["covers"], ", ".join([f"{where}{meter['kind']}, {meter['provenance']}", *filter(None, seen)])]
+    if meter["doubt"]:
+        said.append(f"warning: {meter['doubt']}")
     reasons: dict[str, list[str]] = {}
     for name, why in meter["unseen"].items():
         reasons.setdefault(why, []).append(_FIGURES[name])

@@ -16,6 +16,7 @@ _LOOK_S = 1.0
 _PERIODS, _MOST_S = 12, 60.0
 _OFTENER, _LEAST_REST_S = 10, 1e-3
 _LEAST_CHANGES = 5
+_MOST_SLOWER = 1.5
 _LEAST_STEP_W = 1e-6  # what differs by less was computed from the same
 # Meters that are not asked, by what their joules are called.
 _NOT_ASKED = {
@@ -29,7 +30,7 @@ _NOT_ASKED = {
 class Seen:
     """What showed: ``period_s`` between two updates, one step in ``resolution_unit``, and what one read takes in s.
 
-    Of each that is None, ``unseen`` says why, by its name.
+    Of each that is None, ``unseen`` says why, by its name. ``doubt`` is what showed to be other than the meter's class says.
     """
 
     period_s: float | None = None
@@ -37,6 +38,7 @@ class Seen:
     resolution_unit: Literal["W", "J"] | None = None
     read_s: float | None = None
     unseen: Mapping[str, str] = field(default_factory=dict)
+    doubt: str | None = None
 
 
 def look(meter: PowerMeter, window: Callable[[float], EnergyWindow]) -> Seen:
@@ -71,10 +73,12 @@ def _sampled(meter: Sampling) -> Seen:
     steps_w = np.diff(np.unique(watts))
     seen_w = float(np.min(steps_w[steps_w > _LEAST_STEP_W], initial=np.inf))
     resolution_w = max(seen_w if np.isfinite(seen_w) else 0.0, meter.resolution_w) or None
-    unseen, period_s = {}, None
+    unseen, period_s, doubt = {}, None, None
     if len(changed_s) >= _LEAST_CHANGES:
         # As of a device's sensors: an update that changes nothing makes some of them too long.
         period_s = float(np.quantile(np.diff(changed_s), 0.25))
+        if period_s > _MOST_SLOWER * meter.period_s:
+            doubt = f"its class says {meter.period_s * 1e3:.3g} ms: correct period_s, or the joules' intervals are too narrow"
     else:
         unseen["period_s"] = (
             f"its value changed {len(changed_s)} times in {times_s[-1] - times_s[0]:.2g} s, too seldom to tell; its class "
@@ -82,4 +86,4 @@ def _sampled(meter: Sampling) -> Seen:
         )
     if resolution_w is None:
         unseen["resolution"] = "its value did not change, and its class says none"
-    return Seen(period_s, resolution_w, "W" if resolution_w else None, float(np.median(reads_s)), unseen)
+    return Seen(period_s, resolution_w, "W" if resolution_w else None, float(np.median(reads_s)), unseen, doubt)
