@@ -44,6 +44,7 @@ class Connection:
         self._transports = transports
         self._name = name
         self._heard_s = monotonic()
+        self._given_up_s: float | None = None  # after how long a silence it was closed
         self._ended = threading.Event()
         for watch in (self._keep_alive, self._watch):
             threading.Thread(target=watch, name=f"joulefront-ssh{watch.__name__}", daemon=True).start()
@@ -82,12 +83,17 @@ class Connection:
 
     def require(self) -> None:
         """Raises ConnectionLost unless the connection is alive."""
-        silent_s = monotonic() - self._heard_s
+        silent_s = self._given_up_s or monotonic() - self._heard_s
         if silent_s > SILENCE_S:
             self.close()
             raise ConnectionLost(f"the connection to {self._name} is lost: no sign of life for {silent_s:.0f} s")
         if self._ended.is_set() or not self._transport.is_active():
             raise ConnectionLost(f"the connection to {self._name} is lost: it was closed")
+
+    def require_still(self, moment_s: float) -> None:
+        """As ``require``, after a moment: a connection that ends lets go of its channels before it says so."""
+        self._transport.join(moment_s)
+        self.require()
 
     def start(self, command: Sequence[str], folder: str | None = None) -> paramiko.Channel:
         """Run an argument list, in ``folder`` or at home; returns the channel to its stdin, stdout and stderr, past
@@ -274,7 +280,9 @@ class Connection:
 
     def _watch(self) -> None:
         while not self._ended.wait(_LOOK_S):
-            if monotonic() - self._heard_s > SILENCE_S:
+            silent_s = monotonic() - self._heard_s
+            if silent_s > SILENCE_S:
+                self._given_up_s = silent_s
                 # By the sockets: whoever writes into one that nobody empties holds what a proper close would wait for.
                 for transport in self._transports:
                     transport.packetizer.close()

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _KEPT = 3  # the network at work, the reference, and one more
 _SEND_S = 30.0
 _END_S = 5.0
+_STILL_S = 0.5
 _TAIL_B = 4000
 _CHUNK_B = 1 << 15
 _BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -236,12 +237,14 @@ class SshChannel:
         """What to raise when the agent has closed its side."""
         try:
             self._connection.require()
+            if not self._channel.status_event.wait(_END_S):
+                return AgentDied(f"the agent closed its output{self._last_words()}")
+            self._drain.join(_END_S)
+            code = self._channel.exit_status
+            if code < 0:
+                self._connection.require_still(_STILL_S)
         except ConnectionLost as lost:
             return lost
-        if not self._channel.status_event.wait(_END_S):
-            return AgentDied(f"the agent closed its output{self._last_words()}")
-        self._drain.join(_END_S)
-        code = self._channel.exit_status
         end = "was ended by a signal" if code < 0 else f"ended with exit status {code}"
         return AgentDied(f"the agent {end}{self._last_words()}")
 
