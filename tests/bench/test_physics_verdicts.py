@@ -60,12 +60,14 @@ def test_a_device_that_is_throttled_again_and_again_gets_no_figure(tmp_path, sho
         measured(tmp_path, world, network=Network(busy_w=4.0, spread=0.002))
 
 
-def test_where_only_its_beginning_is_counted_throttling_that_lasts_is_beside_the_figure(tmp_path):
+def test_where_only_its_beginning_is_counted_the_figure_is_indicative(tmp_path):
     """A repeat that it lasts through shows no sign of it, and docs/measuring.md says so."""
     world = World(throttle=Thermal(50.0, kelvin_per_w=10.0, tau_s=0.5), shows=("count",))
-    found, _ = measured(tmp_path, world, network=Network(busy_w=4.0, spread=0.002))
+    found, _ = measured(tmp_path, world, Counter(), network=Network(busy_w=4.0, spread=0.002))
     assert found.set_aside
     assert all("throttled" in reason for reason in found.set_aside)
+    for one in (found.latency_s, found.energy_j):
+        assert "repeats that it lasted through may be among those that count" in one.indicative
 
 
 def test_a_device_that_gets_too_hot_in_the_long_run_is_measured_after_rests(tmp_path):

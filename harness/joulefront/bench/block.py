@@ -180,7 +180,7 @@ class Block:
             if not verdict.invalid:
                 doubts = (*verdict.doubts, *(window.doubts if window else ()))
                 return Repeat(ran, window, doubts, tuple(self._session.restarts[known:]))
-            of.put_aside(verdict.invalid)
+            of.put_aside(verdict.invalid, hidden=validity.hides_throttling(ran.before, ran.after))
             self._rest(ran.took_s, job.label, verdict.invalid[0])
 
     def _rest(self, took_s: float, label: str, reason: str) -> None:

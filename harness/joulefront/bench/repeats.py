@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from joulefront.bench import memory
 from joulefront.bench.functions import restarted
@@ -18,6 +18,12 @@ from joulefront_agent import wire
 
 Joules = Callable[[Sequence[EnergyWindow], Estimate], tuple[Estimate, Energy]]
 """Joules per inference, and what they are made of, from the windows of a network and its latency in s."""
+
+
+_HIDDEN = (
+    "the processor was throttled meanwhile, and the device tells only that this began: repeats that it lasted through may be "
+    "among those that count"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Repeats:
         self._joules = joules
         self._made: list[Repeat] = []
         self.set_aside: list[str] = []
+        self._hidden = False
 
     def __len__(self) -> int:
         return len(self._made)
@@ -84,12 +91,14 @@ class Repeats:
         """One that counts."""
         self._made.append(repeat)
 
-    def put_aside(self, reasons: Sequence[str], *, meter: bool = False) -> None:
-        """One that was no measurement, because of its ``meter`` alone or otherwise.
+    def put_aside(self, reasons: Sequence[str], *, meter: bool = False, hidden: bool = False) -> None:
+        """One that was no measurement, because of its ``meter`` alone or otherwise; what was wrong may have gone on ``hidden``
+        in those that count, which makes the estimates indicative.
 
         Raises Unsettled, or MeterError for the meter's sake, when they are too many.
         """
         self.set_aside.append(f"repeat {len(self) + 1}: {'; '.join(reasons)}")
+        self._hidden = self._hidden or hidden
         if len(self.set_aside) <= self._plan.most_set_aside:
             return
         listed = ". ".join(f"({number}) {text}" for number, text in enumerate(dict.fromkeys(self.set_aside), start=1))
@@ -114,6 +123,8 @@ class Repeats:
         latency_p99_s, latency_p99_reason = tail_latency(repeats_s)
         memory_b, memory_reason = memory.peak(runs)
         energy_j, made_of = self._joules(self._windows, self.latency_s) if self._joules else (None, None)
+        energy_j = self._doubted(energy_j) if energy_j else None
+        latency_p99_s = self._doubted(latency_p99_s) if latency_p99_s else None
         return Measurement(
             grade=self._plan.grade,
             provenance=provenance,
@@ -135,7 +146,12 @@ class Repeats:
     @property
     def latency_s(self) -> Estimate:
         """The median latency by now, in s."""
-        return median_latency([repeat.ran.samples_s for repeat in self._made])
+        return self._doubted(median_latency([repeat.ran.samples_s for repeat in self._made]))
+
+    def _doubted(self, estimate: Estimate) -> Estimate:
+        if not self._hidden:
+            return estimate
+        return replace(estimate, indicative="; ".join(filter(None, (_HIDDEN, estimate.indicative))))
 
     @property
     def _windows(self) -> list[EnergyWindow]:

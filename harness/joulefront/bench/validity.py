@@ -70,6 +70,15 @@ def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def hides_throttling(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether the processor was throttled, on a device that counts how often that begins and tells neither its clock nor more.
+
+    For how long it was is then unknown: repeats that it lasts through look like good ones.
+    """
+    tells = _bits(after) is not None or _number(after, "frequency_hz") is not None
+    return bool(throttled(before, after)) and not tells
+
+
 def is_steady(conditions: Mapping[str, Any]) -> bool:
     """Whether the clock has nothing to choose: the highest that is allowed, or a single one, and none beyond it."""
     lowest, highest = _number(conditions, "frequency_min_hz"), _number(conditions, "frequency_max_hz")
