@@ -29,6 +29,7 @@ class Recorder:
         self.did = []
         self.error = None
         self.watts = watts
+        self.period_s = 1e-3
 
     def begin(self):
         self.did.append("begin")
@@ -42,7 +43,9 @@ class Recorder:
         self.did.append("energy")
         self.stretch = stretch
         length_s = stretch.end_s - stretch.begin_s
-        return EnergyWindow(self.watts * length_s, length_s, stretch.inferences, 0.0, 1e-3, None, stretch.edges_s, 0.0)
+        return EnergyWindow(
+            self.watts * length_s, length_s, stretch.inferences, 0.0, self.period_s, None, stretch.edges_s, 0.0
+        )
 
     def close(self):
         self.did.append("close")
@@ -110,6 +113,30 @@ def test_a_watch_as_well(host):
         told, window = metering.watched(session, meter, WATCH)
     assert window.energy_j == pytest.approx(2.0, abs=1e-3)
     assert told.window.inferences == 40
+
+
+def test_windows_wait_for_the_updates_of_a_meter_on_the_host(host):
+    """As long as its last window showed that it takes; what the device reads itself, it waits for itself."""
+    asked, meter = [], Recorder()
+    meter.period_s = 0.25
+    made = metering.Metering(Device(name="b", meter=Plugin(kind="x")), FACTS, meter)
+
+    def noted(params):
+        asked.append(params["least_s"] if "least_s" in params else params["energy_s"])
+        window = Window(host[0] + SKEW_S, host[0] + 1 + SKEW_S, 40, 1.5, 0.0, ())
+        host[0] += 3.0
+        meter.watts += 1.0
+        return window
+
+    ops = {
+        "watch": lambda params: Watched(noted(params), CONDITIONS, CONDITIONS).to_wire(),
+        "run": lambda params: ran(1e-3, window=noted(params)).to_wire(),
+    }
+    with open_session(host, **ops) as session:
+        for _ in range(2):
+            made.watch(session, replace(WATCH, periods=20, most_s=4.0))
+        made.run(session, replace(RUN, periods=20, energy_limit_s=10.0), Path("lib.so"))
+    assert asked == [1.0, 4.0, 5.0]
 
 
 def test_without_a_window_the_meter_is_left_alone(host):

@@ -118,6 +118,16 @@ def test_when_the_time_for_windows_is_up_a_warning_says_how_wide_the_interval_is
     assert "not ± 5.00%: the time of 75 s was up" in said
 
 
+def test_windows_that_would_not_help_are_not_made(open_bench, job):
+    """Of a meter whose edges alone are wider than what was asked for: 1.6 % of a window of 60 s, at 0.5 Hz."""
+    machine = Machine([1.0, 1.06, 0.95, 1.05, 0.94, 1.02, 0.99, 1.0], period_s=2.0)
+    with open_bench(machine, energy_interval=0.01) as bench:
+        found = bench.measure(job, "full")
+    assert len(found.energy.windows) == 5
+    (said,) = [warning for warning in found.warnings if "not ± 1.00%" in warning]
+    assert "the meter is too slow or too coarse for it, and more windows would not help" in said
+
+
 def test_a_latency_that_is_not_known_well_enough_takes_no_more_windows(open_bench, job):
     machine = Machine(latencies=[1.05e-3, 0.95e-3, 1.03e-3, 0.97e-3] + [1e-3] * 40)
     with open_bench(machine, full_time_s=1000.0) as bench:

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,6 +67,7 @@ class Metering:
         elif host is None and facts["sensor"] is None:
             self.reason = str(facts["sensor_reason"])
         self.sensors: tuple[str, ...] = () if self.reason or host else (self.name,)
+        self._period_s = 0.0  # of the host's meter, as its last window showed
         self._idle_w: list[float] = []
         self._last: tuple[str, float] | None = None  # the hash of the network that had a window last, and its W
 
@@ -74,7 +76,9 @@ class Metering:
         if not run.energy_s:
             return session.run(run, library), None
         if self._host:
-            ran, window = _recorded(session, self._host, lambda: session.run(run, library))
+            longer = replace(run, energy_s=self._long_enough(run.energy_s, run.periods, run.energy_limit_s))
+            ran, window = _recorded(session, self._host, lambda: session.run(longer, library))
+            self._period_s = window.period_s
         else:
             ran = session.run(run, library)
             window = self._own(ran.window)
@@ -88,7 +92,9 @@ class Metering:
     def watch(self, session: Session, watch: Watch) -> tuple[Watched, EnergyWindow]:
         """A window without a network, and its energy. Raises as ``Session.watch``, and MeterError."""
         if self._host:
-            answer, window = watched(session, self._host, watch)
+            longer = replace(watch, least_s=self._long_enough(watch.least_s, watch.periods, watch.most_s))
+            answer, window = watched(session, self._host, longer)
+            self._period_s = window.period_s
         else:
             answer = session.watch(watch)
             window = self._own(answer.window)
@@ -96,6 +102,10 @@ class Metering:
         self._require_moved(watts, [self._last[1]] if self._last else [], "while a network ran and idle")
         self._idle_w.append(watts)
         return answer, window
+
+    def _long_enough(self, least_s: float, periods: int, most_s: float) -> float:
+        """How long a window is to last, in s, for as many updates of the host's meter: the device waits for its own only."""
+        return min(max(least_s, periods * self._period_s), most_s)
 
     def _own(self, window: Window | None) -> EnergyWindow:
         if window is None or not window.readings:

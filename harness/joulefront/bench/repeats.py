@@ -26,6 +26,11 @@ _HIDDEN = (
 )
 
 
+_TOO_COARSE = (
+    "the meter is too slow or too coarse for it, and more windows would not help; longer ones do ([measure] energy_s)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the next repeat is to have: ``outputs`` to compare, an energy ``window``."""
@@ -74,7 +79,7 @@ class Repeats:
             window = self._joules is not None and (every or count == plan.repeats - 1)
             # Which repeat is the last is known only when it is over.
             return Wanted(outputs=count in (0, plan.repeats - 1), window=window)
-        window = self._joules_width() > (plan.energy_interval or math.inf) and self._has_time_for_a_window()
+        window = self._joules_are_too_wide() and self._has_time_for_a_window()
         if window or (self._latency_width() > plan.interval and self._has_time()):
             return Wanted(outputs=True, window=window)
         return None
@@ -123,7 +128,10 @@ class Repeats:
         latency_p99_s, latency_p99_reason = tail_latency(repeats_s)
         memory_b, memory_reason = memory.peak(runs)
         energy_j, made_of = self._joules(self._windows, self.latency_s) if self._joules else (None, None)
-        energy_j = self._doubted(energy_j) if energy_j else None
+        if energy_j and made_of:
+            net_j = self._doubted(made_of.net_j) if made_of.net_j else None
+            made_of = replace(made_of, net_j=net_j, power_w=self._doubted(made_of.power_w))
+            energy_j = self._doubted(energy_j)
         latency_p99_s = self._doubted(latency_p99_s) if latency_p99_s else None
         return Measurement(
             grade=self._plan.grade,
@@ -167,6 +175,14 @@ class Repeats:
         _, made_of = self._joules(self._windows, self.latency_s)
         return math.hypot(*(share for part, share in made_of.parts.items() if part not in COMMON_PARTS))
 
+    def _joules_are_too_wide(self) -> bool:
+        """Whether more windows would bring the joules' interval to what was asked for."""
+        limit = self._plan.energy_interval
+        if limit is None or self._joules is None or self._joules_width() <= limit:
+            return False
+        _, made_of = self._joules(self._windows, self.latency_s)
+        return math.hypot(*(made_of.parts[part] for part in made_of.parts.keys() - COMMON_PARTS - {"repeats"})) < limit
+
     def _has_time(self) -> bool:
         """Whether another repeat's share for the latency fits in, as long as they are on average."""
         spent_s = sum(repeat.ran.took_s for repeat in self._made) - sum(self._spans_s())
@@ -190,9 +206,10 @@ class Repeats:
                 f"not ± {plan.interval:.2%}: the time of {plan.time_s:g} s was up"
             )
         if plan.energy_interval and (width := self._joules_width()) > plan.energy_interval:
+            why = f"the time of {plan.energy_time_s:g} s was up" if self._joules_are_too_wide() else _TOO_COARSE
             said.append(
                 f"after {len(self._windows)} energy windows the joules' interval is ± {width:.2%}, "
-                f"not ± {plan.energy_interval:.2%}: the time of {plan.energy_time_s:g} s was up"
+                f"not ± {plan.energy_interval:.2%}: {why}"
             )
         if few := plan.few_updates(self._windows):
             said.append(few)
