@@ -4,7 +4,7 @@
     python benchmarks/coverage.py --factors   # the table in joulefront.bench.statistics, anew
 
 The target is 93 to 97 % of 2,000 studies, or an interval that says that it is only indicative. Each share has its own
-interval (Wilson 1927, 95 %). Nothing is measured and no clock is read: any machine gives the same. It takes two minutes.
+interval (Wilson 1927, 95 %). Nothing is measured and no clock is read: any machine gives the same. It takes five minutes.
 """
 
 from __future__ import annotations

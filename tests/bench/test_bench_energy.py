@@ -63,13 +63,13 @@ def test_the_worked_example_of_the_page():
     """docs/measuring.md: what it says of its made-up readings is what becomes of them."""
     page = (Path(__file__).parents[2] / "docs/measuring.md").read_text()
     windows = [
-        window(joules, window_s=10.006, inferences=count, step_j=0.04 * 10.006, period_s=0.02, gain=0.01)
+        window(joules, window_s=10.006, inferences=count, step_j=0.04 * 10.006, period_s=0.02, gain=0.005)
         for joules, count in ((72.16, 1988), (72.17, 1992), (72.40, 1990), (71.88, 1985), (72.05, 1986))
     ]
     for one in windows:
         assert f"| {one.energy_j:.2f} | {one.inferences} | {1e3 * one.energy_j / one.inferences:.2f} |" in page
     baselines = [
-        window(joules, window_s=5.0, inferences=0, step_j=0.2, period_s=0.02, gain=0.01)
+        window(joules, window_s=5.0, inferences=0, step_j=0.2, period_s=0.02, gain=0.005)
         for joules in (15.47, 15.60, 15.52, 15.55)
     ]
     joules, energy = found(*windows, baselines=baselines)
