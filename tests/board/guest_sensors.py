@@ -112,6 +112,8 @@ def main() -> None:
     if verb == "attach":
         sensors.attach()
     elif verb == "follow":
+        if FOLLOWER.exists():
+            _stop_following()
         FOLLOWER.write_text(str(os.getpid()))
         sensors.follow()
     elif verb == "fix":

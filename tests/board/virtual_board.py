@@ -244,7 +244,11 @@ class Board:
         """What the sensors show from now on, to within a step of theirs; None: watts that follow the CPU's use again."""
         self.wait_for_sensors()
         if watts is None:
-            self.ssh("root", "guest_sensors follow > /dev/null 2>&1 &")
+            # Until it is there: watts that are fixed right after this have to find it, to end it.
+            self.ssh(
+                "root",
+                "guest_sensors follow > /dev/null 2>&1 & until [ -s /run/guest_sensors.pid ]; do sleep 0.1; done",
+            )
         else:
             self.ssh("root", f"guest_sensors fix {watts}")
 
