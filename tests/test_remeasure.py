@@ -218,6 +218,19 @@ def test_a_network_that_fails_there_is_recorded_and_not_tried_again(two: tuple[P
     assert made["survival_counts"]["here"]["there"]["barred"] == len(failed)
 
 
+def test_whose_fault_a_failure_is_is_known_from_the_first_network_on(two: tuple[Path, Path]) -> None:
+    references = []
+
+    def note(job: Job, grade: Grade) -> None:
+        references.append(bench.reference.label if bench.reference else None)
+
+    bench = Device(on_measure=note)
+    remeasure(two, Silent(), devices(bench, Device(True)))
+    unpruned = read(two[0]).unpruned
+    assert unpruned
+    assert set(references) == {f"trial {unpruned.number} of here"}
+
+
 def test_a_device_on_which_its_own_network_fails_is_to_blame(two: tuple[Path, Path]) -> None:
     def crash(job: Job, grade: Grade) -> None:
         raise Crashed(f"{job.label}: signal 11")

@@ -92,6 +92,8 @@ class _Visits:
 
     def run(self, made: Sequence[tuple[Visitor, Compiled | CandidateError]]) -> None:
         """Measure everything that was ``made``. A block is recorded as a whole: one that was interrupted is measured anew."""
+        # It ran there in its study: whose fault a visitor's failure is, it settles from the first one on.
+        self._bench.reference = self._job
         # Shuffled, so that a drift of the device falls on no part of a front.
         order = np.random.default_rng(self._host.study.search.seed).permutation(len(made))
         blocks = [[made[index] for index in order[start : start + BLOCK]] for start in range(0, len(order), BLOCK)]
@@ -112,7 +114,6 @@ class _Visits:
                 f"{own}: on {self._host.study.device}, where it ran in its study. Look at the device, then run the same "
                 "command again"
             ) from own
-        self._bench.reference = self._job  # from now on it settles whose fault a visitor's failure is
         outcomes = iter(rest)
         visits = [replace(self._canary, session=session, measurement=own)]
         for visitor, compiled in block:

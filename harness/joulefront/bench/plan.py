@@ -93,7 +93,7 @@ class Plan:
     def few_updates(self, windows: Sequence[EnergyWindow]) -> str | None:
         """That windows hold fewer updates of the meter than they are to have, in words: they were as long as they may be.
 
-        The period of a meter is known to a tenth or so. What the device does not read, it does not wait for.
+        The period of a meter is known to a tenth or so.
         """
         held = min((one.window_s / one.period_s for one in windows if one.period_s), default=math.inf)
         if held >= (1 - _PERIOD_ERROR) * self.periods:

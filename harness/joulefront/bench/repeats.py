@@ -79,7 +79,7 @@ class Repeats:
             window = self._joules is not None and (every or count == plan.repeats - 1)
             # Which repeat is the last is known only when it is over.
             return Wanted(outputs=count in (0, plan.repeats - 1), window=window)
-        window = self._joules_are_too_wide() and self._has_time_for_a_window()
+        window = self._would_windows_help() and self._has_time_for_a_window()
         if window or (self._latency_width() > plan.interval and self._has_time()):
             return Wanted(outputs=True, window=window)
         return None
@@ -168,20 +168,18 @@ class Repeats:
     def _latency_width(self) -> float:
         return relative_width(self.latency_s)
 
-    def _joules_width(self) -> float:
-        """Half the interval of the joules as a share, but for what more repeats cannot make narrower; 0 without a meter."""
+    def _joules_parts(self) -> dict[str, float]:
+        """Of the interval of the joules, as shares, what is not common to all that the meter measures; none without a meter."""
         if self._joules is None:
-            return 0.0
+            return {}
         _, made_of = self._joules(self._windows, self.latency_s)
-        return math.hypot(*(share for part, share in made_of.parts.items() if part not in COMMON_PARTS))
+        return {part: share for part, share in made_of.parts.items() if part not in COMMON_PARTS}
 
-    def _joules_are_too_wide(self) -> bool:
-        """Whether more windows would bring the joules' interval to what was asked for."""
-        limit = self._plan.energy_interval
-        if limit is None or self._joules is None or self._joules_width() <= limit:
-            return False
-        _, made_of = self._joules(self._windows, self.latency_s)
-        return math.hypot(*(made_of.parts[part] for part in made_of.parts.keys() - COMMON_PARTS - {"repeats"})) < limit
+    def _would_windows_help(self) -> bool:
+        """Whether the joules' interval is wider than was asked for, and more windows could make it narrow enough."""
+        parts, limit = self._joules_parts(), self._plan.energy_interval or math.inf
+        once = math.hypot(*(share for part, share in parts.items() if part != "repeats"))
+        return math.hypot(*parts.values()) > limit > once
 
     def _has_time(self) -> bool:
         """Whether another repeat's share for the latency fits in, as long as they are on average."""
@@ -205,8 +203,8 @@ class Repeats:
                 f"after {len(self)} repeats the latency's interval is ± {width:.2%}, "
                 f"not ± {plan.interval:.2%}: the time of {plan.time_s:g} s was up"
             )
-        if plan.energy_interval and (width := self._joules_width()) > plan.energy_interval:
-            why = f"the time of {plan.energy_time_s:g} s was up" if self._joules_are_too_wide() else _TOO_COARSE
+        if plan.energy_interval and (width := math.hypot(*self._joules_parts().values())) > plan.energy_interval:
+            why = f"the time of {plan.energy_time_s:g} s was up" if self._would_windows_help() else _TOO_COARSE
             said.append(
                 f"after {len(self._windows)} energy windows the joules' interval is ± {width:.2%}, "
                 f"not ± {plan.energy_interval:.2%}: {why}"

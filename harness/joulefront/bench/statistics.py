@@ -46,7 +46,7 @@ def of_repeats(figures: Sequence[float]) -> Estimate:
     interval comes from the spread between the repeats alone: ± t(n - 2) · f(n) · s / sqrt(n), with s their standard
     deviation around the line on n - 2 degrees of freedom, t at 95 %, and f the factor by which that covers 95 % for
     normal figures, whatever the drift; for many repeats it is sqrt(pi / 2) (Cramér, Mathematical Methods of Statistics,
-    1946, section 28.5). Repeats that stop as soon as it is narrow enough are covered less: 92.5 % and more from five on.
+    1946, section 28.5). Repeats that stop as soon as it is narrow enough are covered less: 92.9 % and more from five on.
 
     What is not noise around a line is tested for: figures that are not spread as noise is (Shapiro and Wilk 1965, at 5 %), and
     neighbours that are alike (the ratio of von Neumann 1941, at 2.5 %). Then the value is the figures' median, the interval
